@@ -1,0 +1,2 @@
+//! chirrup-bench
+fn main() {}

@@ -1,0 +1,2 @@
+//! chirrup-cli
+fn main() {}
