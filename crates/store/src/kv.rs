@@ -51,6 +51,25 @@ impl Table {
         Self::Mention,
         Self::Meta,
     ];
+
+    /// The table with this number in the on-disk format; `None` for a number never given.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| *table as u8 == number)
+    }
+}
+
+/// Bounds of the parts of a row: what every driver accepts, and none has to accept beyond.
+pub mod limits {
+    /// A partition key is 1 to this many bytes.
+    pub const PARTITION_BYTES: usize = 255;
+    /// A sort key is at most this many bytes.
+    pub const SORT_BYTES: usize = 255;
+    /// A value is at most this many bytes.
+    pub const VALUE_BYTES: usize = 1 << 20;
+    /// All keys and values of one commit together are at most this many bytes.
+    pub const COMMIT_BYTES: usize = 32 << 20;
+    /// One `get` asks for at most this many keys, one `range` for at most this many rows.
+    pub const READ_ROWS: usize = 10_000;
 }
 
 /// Where a row lives. A partition is the unit of atomicity; rows in it are sorted by `sort`,
@@ -138,7 +157,8 @@ pub enum ReadError {
 /// Why a commit failed, which is: what is known of its rows.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// Nothing was written and nothing will be; the same commit may work later (a full disk).
+    /// Nothing was written and nothing will be. The same commit may work later (a full disk),
+    /// unless the reason given is a row beyond the limits.
     #[error("the store refuses writes: {0}")]
     Refused(String),
     /// The rows may or may not be there, now or later. Only the very same rows may be written
@@ -148,6 +168,18 @@ pub enum CommitError {
     /// The store takes no more writes until it is opened anew (an fsync failed). As `Unknown`
     /// for these rows.
     #[error("the store has stopped: {0}")]
+    Stopped(String),
+}
+
+/// Whether ordinary commits would be taken now, for health and for refusing work at the edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// They would.
+    Ready,
+    /// There is too little room: reads and [`Kv::commit_reserved`] go on, and it ends by itself
+    /// when there is room again. Says how much there is and how much is needed.
+    Full(String),
+    /// Nothing is written until the store is opened anew; reads go on. Says why.
     Stopped(String),
 }
 
@@ -164,6 +196,17 @@ pub trait Kv: Send + Sync + 'static {
     /// Durable when it returns. Atomic within a partition; whether also across partitions is
     /// the driver's, and callers must not need it.
     fn commit(&self, rows: Vec<Row>) -> Result<(), CommitError>;
+
+    /// As `commit`, for rows that must still fit when there is no more room for others: a
+    /// deletion and what goes with it. A driver with a reserve gives it up for them.
+    fn commit_reserved(&self, rows: Vec<Row>) -> Result<(), CommitError> {
+        self.commit(rows)
+    }
+
+    /// Whether ordinary commits would be taken now.
+    fn status(&self) -> Status {
+        Status::Ready
+    }
 
     /// Partitions of a table after `after` (exclusive), in an order that is the driver's own but
     /// stable: the way through everything for copies, backups and checks. At most `limit`.

@@ -2,4 +2,8 @@
 //!
 //! Must not know: tokio, sockets, the protocol.
 
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+pub mod embedded;
 pub mod kv;
+pub mod memory;
