@@ -1,1 +1,9 @@
-//! chirrup-engine
+//! The way of a message between gateway and store: queue, runner, effects, positions, router,
+//! sessions, presence. Everything here is polled or called: no tokio, thread, socket or clock of
+//! its own, so that a simulation can drive exactly this code.
+//!
+//! Must not know: sockets, HTTP, configuration.
+
+pub mod batch;
+pub mod queue;
+pub mod sink;

@@ -5,5 +5,8 @@
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod embedded;
+pub mod keys;
 pub mod kv;
 pub mod memory;
+pub mod offset;
+pub mod record;
