@@ -1,0 +1,285 @@
+//! The log: the truth of the store. A commit is one frame, written and synced before anything
+//! else happens.
+//!
+//! [`Log`] is the writing end, held by one committer at a time. [`Segments`] is what background
+//! work may touch meanwhile: the manifest, the segments that are full, and the spare that is
+//! made ready before it is needed. Must not know: what is in the frames.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::error::OpenError;
+use super::file::{FileLayer, LayerFile, Open, is_no_room};
+use super::frame::Frame;
+use super::manifest::ManifestFile;
+use super::segment::{self, FIRST_FRAME, Segment};
+
+// Segments that are not yet part of the log. The committer and the background thread, who may
+// make one at the same time, use different names.
+const SPARE_NAME: &str = "spare";
+const UNFINISHED_SPARE_NAME: &str = "unfinished-spare";
+const UNFINISHED_NAME: &str = "unfinished";
+
+/// Written in pieces of this many bytes when a segment is filled with zeros.
+const ZEROS_BYTES: usize = 1 << 20;
+
+/// Why a frame was not appended.
+#[derive(Debug)]
+pub(super) enum AppendError {
+    /// There is no room. Nothing was written that could be taken for the frame.
+    NoRoom(io::Error),
+    /// The frame may be there or not, and nothing may be written behind it.
+    Broken(String),
+}
+
+/// A segment that is full.
+#[derive(Clone, Copy, Debug)]
+struct Sealed {
+    sequence: u64,
+    last_number: u64,
+}
+
+struct SegmentsState {
+    manifest: ManifestFile,
+    sealed: VecDeque<Sealed>,
+    spare: Option<(Box<dyn LayerFile>, u64)>,
+}
+
+/// The log's files other than the one being written.
+pub(super) struct Segments {
+    files: Arc<dyn FileLayer>,
+    dir: PathBuf,
+    segment_bytes: u64,
+    state: Mutex<SegmentsState>,
+}
+
+impl Segments {
+    fn lock(&self) -> MutexGuard<'_, SegmentsState> {
+        // A panic under this lock leaves at worst a manifest in memory that is behind the one on
+        // disk, which the next write puts right.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes segments all of whose frames are below `number`.
+    pub(super) fn trim(&self, number: u64) -> io::Result<()> {
+        let mut state = self.lock();
+        let removable = state.sealed.iter().take_while(|sealed| sealed.last_number < number).count();
+        let Some(last) = removable.checked_sub(1).map(|last| state.sealed[last]) else { return Ok(()) };
+        state.manifest.write(|manifest| {
+            manifest.first_segment = last.sequence + 1;
+            manifest.first_number = last.last_number + 1;
+        })?;
+        let removed: Vec<Sealed> = state.sealed.drain(..removable).collect();
+        drop(state);
+        for sealed in removed {
+            self.files.remove(&segment::path(&self.dir, sealed.sequence))?;
+        }
+        Ok(())
+    }
+
+    /// How many segments are full and not yet removed, and the last number in the oldest.
+    pub(super) fn sealed(&self) -> (usize, Option<u64>) {
+        let state = self.lock();
+        (state.sealed.len(), state.sealed.front().map(|sealed| sealed.last_number))
+    }
+
+    /// Makes a spare segment ready if there is none, so that the committer need not.
+    pub(super) fn make_spare(&self) -> io::Result<()> {
+        if self.lock().spare.is_some() {
+            return Ok(());
+        }
+        let file = self.allocate(UNFINISHED_SPARE_NAME, self.segment_bytes)?;
+        let zeros = vec![0; ZEROS_BYTES];
+        let mut offset = 0;
+        while offset < self.segment_bytes {
+            let piece = (self.segment_bytes - offset).min(ZEROS_BYTES as u64);
+            file.write_all_at(&zeros[..usize::try_from(piece).expect("at most 1 MiB")], offset)?;
+            offset += piece;
+        }
+        file.sync()?;
+        self.files.rename(&self.dir.join(UNFINISHED_SPARE_NAME), &self.dir.join(SPARE_NAME))?;
+        self.files.sync_dir(&self.dir)?;
+        self.lock().spare = Some((file, self.segment_bytes));
+        Ok(())
+    }
+
+    /// A new file of this name and length; nothing is left of it on an error.
+    fn allocate(&self, name: &str, length: u64) -> io::Result<Box<dyn LayerFile>> {
+        let path = self.dir.join(name);
+        let file = match self.files.open(&path, Open::CreateNew) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.files.remove(&path)?;
+                self.files.open(&path, Open::CreateNew)?
+            }
+            other => other?,
+        };
+        if let Err(error) = file.allocate(length) {
+            self.files.remove(&path)?;
+            return Err(error);
+        }
+        Ok(file)
+    }
+}
+
+/// The segment being written.
+struct Active {
+    file: Box<dyn LayerFile>,
+    sequence: u64,
+    salt: u64,
+    length: u64,
+    /// Where the next frame goes.
+    end: u64,
+}
+
+/// The writing end of the log.
+pub(super) struct Log {
+    segments: Arc<Segments>,
+    store: u64,
+    active: Active,
+    next_number: u64,
+}
+
+impl Log {
+    /// The log as recovery found it: `last` ends at `end`, the frame after it bears `next_number`.
+    pub(super) fn new(
+        files: Arc<dyn FileLayer>,
+        dir: &Path,
+        segment_bytes: u64,
+        manifest: ManifestFile,
+        recovered: super::recover::Recovered,
+    ) -> Self {
+        let super::recover::Recovered { sealed, last, end, next_number, .. } = recovered;
+        let store = manifest.current().store;
+        let sealed = sealed.into_iter().map(|(sequence, last_number)| Sealed { sequence, last_number }).collect();
+        let Segment { file, header, length, .. } = last;
+        Self {
+            segments: Arc::new(Segments {
+                files,
+                dir: dir.to_owned(),
+                segment_bytes,
+                state: Mutex::new(SegmentsState { manifest, sealed, spare: None }),
+            }),
+            store,
+            active: Active { file, sequence: header.sequence, salt: header.salt, length, end },
+            next_number,
+        }
+    }
+
+    /// What background work may touch.
+    pub(super) fn segments(&self) -> &Arc<Segments> {
+        &self.segments
+    }
+
+    /// The number of the last frame; 0 if there was never one.
+    pub(super) fn last_number(&self) -> u64 {
+        self.next_number - 1
+    }
+
+    /// The sequence of the segment being written.
+    pub(super) fn active_sequence(&self) -> u64 {
+        self.active.sequence
+    }
+
+    /// Writes a frame and makes it durable. Returns its number. After `Broken` it must not be
+    /// called again.
+    pub(super) fn append(&mut self, frame: &mut Frame) -> Result<u64, AppendError> {
+        if self.active.end + frame.len() > self.active.length {
+            self.next_segment(frame.len())?;
+        }
+        let number = self.next_number;
+        let bytes = frame.seal(self.active.salt, number);
+        self.active.file.write_all_at(bytes, self.active.end).map_err(|error| {
+            if is_no_room(&error) {
+                // A part of the frame is no frame, and the next one goes to the same place.
+                AppendError::NoRoom(error)
+            } else {
+                AppendError::Broken(format!("failed to write to the log: {error}"))
+            }
+        })?;
+        self.active.file.sync().map_err(|error| AppendError::Broken(format!("failed to sync the log: {error}")))?;
+        self.active.end += frame.len();
+        self.next_number += 1;
+        Ok(number)
+    }
+
+    /// Turns to a new segment with room for a frame of `bytes`.
+    fn next_segment(&mut self, bytes: u64) -> Result<(), AppendError> {
+        let segments = Arc::clone(&self.segments);
+        let length = segments.segment_bytes.max(FIRST_FRAME + bytes);
+        let spare = segments.lock().spare.take_if(|(_, spare_length)| *spare_length >= length);
+        let (file, length, name) = match spare {
+            Some((file, length)) => (file, length, SPARE_NAME),
+            None => (segments.allocate(UNFINISHED_NAME, length).map_err(classify("allocate"))?, length, UNFINISHED_NAME),
+        };
+        let header = segment::Header {
+            store: self.store,
+            sequence: self.active.sequence + 1,
+            first_number: self.next_number,
+            salt: random().map_err(classify("draw a random number for"))?,
+        };
+        install(&segments, file.as_ref(), name, &header).map_err(classify("begin"))?;
+        let mut state = segments.lock();
+        state
+            .manifest
+            .write(|manifest| manifest.newest_segment = header.sequence)
+            .map_err(|error| AppendError::Broken(format!("failed to write the manifest: {error}")))?;
+        state.sealed.push_back(Sealed { sequence: self.active.sequence, last_number: self.next_number - 1 });
+        self.active = Active { file, sequence: header.sequence, salt: header.salt, length, end: FIRST_FRAME };
+        Ok(())
+    }
+
+    /// Tells the manifest that this is the end of the log, so that a loss of it is noticed.
+    pub(super) fn close(&mut self) -> io::Result<()> {
+        let last = self.last_number();
+        self.segments.lock().manifest.write(|manifest| manifest.closed_after = Some(last))
+    }
+}
+
+fn classify(what: &str) -> impl FnOnce(io::Error) -> AppendError {
+    move |error| {
+        if is_no_room(&error) {
+            AppendError::NoRoom(error)
+        } else {
+            AppendError::Broken(format!("failed to {what} a segment of the log: {error}"))
+        }
+    }
+}
+
+/// Gives the file `name` its header and its place in the log, durably.
+fn install(segments: &Segments, file: &dyn LayerFile, name: &str, header: &segment::Header) -> io::Result<()> {
+    file.write_all_at(&header.encode(), 0)?;
+    file.sync()?;
+    segments.files.rename(&segments.dir.join(name), &segment::path(&segments.dir, header.sequence))?;
+    segments.files.sync_dir(&segments.dir)
+}
+
+/// A number that no other segment or store bears, and that nobody outside can guess.
+pub(super) fn random() -> io::Result<u64> {
+    getrandom::u64().map_err(|error| io::Error::other(error.to_string()))
+}
+
+/// Makes the first segment and the manifest of a new log.
+pub(super) fn create(files: &dyn FileLayer, dir: &Path, segment_bytes: u64) -> Result<(), OpenError> {
+    let draw = || random().map_err(OpenError::io("draw a random number for", dir));
+    let header = segment::Header { store: draw()?, sequence: 1, first_number: 1, salt: draw()? };
+    let path = segment::path(dir, 1);
+    let file = files.open(&path, Open::CreateNew).map_err(OpenError::io("create", &path))?;
+    file.allocate(segment_bytes.max(FIRST_FRAME)).map_err(OpenError::io("allocate", &path))?;
+    file.write_all_at(&header.encode(), 0).map_err(OpenError::io("write", &path))?;
+    file.sync().map_err(OpenError::io("sync", &path))?;
+    ManifestFile::create(
+        files,
+        dir,
+        super::manifest::Manifest {
+            generation: 0,
+            store: header.store,
+            first_segment: 1,
+            first_number: 1,
+            newest_segment: 1,
+            closed_after: None,
+        },
+    )?;
+    files.sync_dir(dir).map_err(OpenError::io("sync", dir))
+}

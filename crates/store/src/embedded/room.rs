@@ -1,0 +1,103 @@
+//! Room on the disk: whether there is enough for ordinary commits, and the reserve for those
+//! that must fit when there is not.
+//!
+//! Must not know: what is written.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::file::{FileLayer, Open};
+use super::layout::RESERVE_NAME;
+
+#[derive(Debug, Default)]
+struct State {
+    /// Why there is too little room, if so.
+    full: Option<String>,
+    /// Whether the reserve is there to be given up.
+    reserve: bool,
+}
+
+/// Watches the room on the file system of a store.
+pub(super) struct Room {
+    files: Arc<dyn FileLayer>,
+    dir: PathBuf,
+    low_water_bytes: u64,
+    reserve_bytes: u64,
+    state: Mutex<State>,
+}
+
+impl Room {
+    pub(super) fn new(files: Arc<dyn FileLayer>, dir: &Path, low_water_bytes: u64, reserve_bytes: u64) -> Self {
+        Self { files, dir: dir.to_owned(), low_water_bytes, reserve_bytes, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change is one assignment.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is room for ordinary commits, or why not. Asks the file system.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let free = self.files.free_bytes(&self.dir).map_err(|error| format!("failed to ask for room: {error}"));
+        let mut state = self.state();
+        // Room that was too little must have grown by an eighth, lest the answer change with
+        // each commit.
+        let needed = self.low_water_bytes + if state.full.is_some() { self.low_water_bytes / 8 } else { 0 };
+        state.full = match free {
+            Ok(free) if free >= needed => None,
+            Ok(free) => Some(format!("{free} bytes of room on the disk, {needed} are needed")),
+            Err(why) => Some(why),
+        };
+        state.full.clone().map_or(Ok(()), Err)
+    }
+
+    /// Notes that a write found no room, whatever the file system says of it.
+    pub(super) fn note_full(&self, what: &str, error: &io::Error) {
+        self.state().full = Some(format!("{what}: {error}"));
+    }
+
+    /// Why there is too little room, as last seen.
+    pub(super) fn full(&self) -> Option<String> {
+        self.state().full.clone()
+    }
+
+    /// Gives up the reserve. Returns whether there was one.
+    pub(super) fn give_up_reserve(&self) -> bool {
+        let mut state = self.state();
+        state.reserve && {
+            state.reserve = false;
+            self.files.remove(&self.dir.join(RESERVE_NAME)).is_ok()
+        }
+    }
+
+    /// Whether the reserve is missing.
+    pub(super) fn lacks_reserve(&self) -> bool {
+        self.reserve_bytes > 0 && !self.state().reserve
+    }
+
+    /// Takes the reserve if it is missing and there is room for it beside what commits need.
+    pub(super) fn take_reserve(&self) -> io::Result<()> {
+        let path = self.dir.join(RESERVE_NAME);
+        let mut state = self.state();
+        if state.reserve || self.reserve_bytes == 0 {
+            return Ok(());
+        }
+        let file = match self.files.open(&path, Open::Write) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if self.files.free_bytes(&self.dir)? < self.low_water_bytes + self.reserve_bytes {
+                    return Ok(());
+                }
+                self.files.open(&path, Open::CreateNew)?
+            }
+            Err(error) => return Err(error),
+        };
+        if let Err(error) = file.allocate(self.reserve_bytes).and_then(|()| file.sync()) {
+            self.files.remove(&path)?;
+            return Err(error);
+        }
+        state.reserve = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! How each table's tree is laid out, and whether its directory is sound before it is opened.
+//!
+//! Must not know: what the rows mean, beyond how a table is read.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use lsm_tree::config::{BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry, PinningPolicy};
+use lsm_tree::{CompressionType, Config, SequenceNumberCounter};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::error::OpenError;
+use crate::kv::Table;
+
+/// A file of a tree is about this long, bytes. The last file of a merge is synced while readers
+/// and writers of the tree wait, so it is kept small.
+pub(super) const TABLE_TARGET_BYTES: u64 = 16 << 20;
+
+/// Open files of all trees together.
+pub(super) const OPEN_FILES: usize = 512;
+
+/// Bits of filter for each key: about one in a hundred absent keys costs a read.
+const FILTER_BITS_PER_KEY: f32 = 10.0;
+
+const BLOCK_BYTES: u32 = 4096;
+
+/// The file of a tree that names its version: version u64, checksum u128, kind of checksum u8.
+const CURRENT: &str = "current";
+const CURRENT_BYTES: usize = 25;
+
+/// The directory of a table's tree.
+pub(super) fn path(dir: &Path, table: Table) -> PathBuf {
+    dir.join(format!("{:02}-{}", table as u8, format!("{table:?}").to_lowercase()))
+}
+
+/// The directory of a tree's files.
+pub(super) fn files_dir(tree: &Path) -> PathBuf {
+    tree.join("tables")
+}
+
+/// The configuration of a table's tree.
+pub(super) fn config(path: &Path, _table: Table, versions: SequenceNumberCounter) -> Config {
+    let filter = FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(FILTER_BITS_PER_KEY));
+    // Rows at the top are soon merged, so compressing them is work in vain.
+    let compression = CompressionPolicy::new([CompressionType::None, CompressionType::None, CompressionType::Lz4]);
+    Config::new(path, versions, SequenceNumberCounter::default())
+        .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES))
+        .data_block_compression_policy(compression)
+        .filter_policy(FilterPolicy::all(filter))
+        .filter_block_pinning_policy(PinningPolicy::new([true, false]))
+        .index_block_pinning_policy(PinningPolicy::new([true, true, false]))
+}
+
+/// Checks that a tree is there and that the list of its files is what was written. The library
+/// does not check it, and removes files that the list does not name.
+pub(super) fn check(dir: &Path, table: Table) -> Result<(), OpenError> {
+    let tree = path(dir, table);
+    let current = tree.join(CURRENT);
+    let bytes = read(&current)?;
+    let Ok(bytes) = <[u8; CURRENT_BYTES]>::try_from(bytes.as_slice()) else {
+        return Err(OpenError::damaged(&current, 0, format!("{} bytes long, not {CURRENT_BYTES}", bytes.len())));
+    };
+    let version = u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes"));
+    let checksum = u128::from_le_bytes(bytes[8..24].try_into().expect("16 bytes"));
+    let list = tree.join(format!("v{version}"));
+    if xxh3_128(&read(&list)?) != checksum {
+        let what = format!("the checksum is not the one in {}", current.display());
+        return Err(OpenError::damaged(&list, 0, what));
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, OpenError> {
+    fs::read(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => OpenError::damaged(path, 0, "the file is missing"),
+        _ => OpenError::io("read", path)(source),
+    })
+}
