@@ -5,5 +5,7 @@
 //! Must not know: sockets, HTTP, configuration.
 
 pub mod batch;
+pub mod feed;
 pub mod queue;
+pub mod runner;
 pub mod sink;

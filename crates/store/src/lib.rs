@@ -7,6 +7,7 @@ pub mod contract;
 pub mod embedded;
 pub mod keys;
 pub mod kv;
+pub mod log;
 pub mod memory;
 pub mod offset;
 pub mod record;
