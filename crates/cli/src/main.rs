@@ -1,2 +1,4 @@
 //! chirrup-cli
+mod irc;
+
 fn main() {}
