@@ -61,7 +61,8 @@ pub(crate) struct Log {
 impl Log {
     /// Reads a whole file. `name` is its name with or without folders; a date in the last part
     /// (`2011-11-13`, or `2011-11-13_02` for "02 h of that day is in here") dates its lines.
-    /// Never fails: what is not understood becomes [`LineKind::Unparsed`].
+    /// Never fails: what is not understood becomes [`LineKind::Unparsed`]. Takes a few times the
+    /// size of the file in memory, so the caller bounds that size.
     pub(crate) fn parse(name: &str, bytes: &[u8]) -> Self {
         let texts: Vec<_> = text::lines(bytes).collect();
         let recoded = count(texts.iter().filter(|text| text.recoded));
