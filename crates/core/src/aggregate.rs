@@ -84,6 +84,17 @@ pub struct Command {
     pub action: Action,
 }
 
+impl Command {
+    /// Bytes that it takes in a queue, about.
+    pub fn weight(&self) -> usize {
+        let text = match &self.action {
+            Action::Conversation(conversation::Action::Send { text, .. } | conversation::Action::Edit { text, .. }) => text.text.len(),
+            _ => 0,
+        };
+        512 + text
+    }
+}
+
 /// Where a command comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {

@@ -5,7 +5,9 @@
 //! Must not know: sockets, HTTP, configuration.
 
 pub mod batch;
+pub mod effects;
 pub mod feed;
 pub mod queue;
+pub mod recovery;
 pub mod runner;
 pub mod sink;

@@ -12,6 +12,11 @@ pub const AGGREGATE_WAITING_MAX: usize = 256;
 /// Commands that may wait in all.
 pub const WAITING_MAX: usize = 16_384;
 
+/// Bytes that may wait in all.
+pub const WAITING_BYTES_MAX: usize = 64 << 20;
+/// Bytes that one `take` gives, about.
+pub const TAKE_BYTES_MAX: usize = 4 << 20;
+
 /// The queue has no room for this command now; it is handed back.
 pub struct Full(pub Submission);
 
@@ -44,19 +49,21 @@ struct Shard {
 pub struct LocalQueue {
     shards: Vec<Shard>,
     len: usize,
+    bytes: usize,
     /// Where the next `take` begins, so that no shard is always last.
     next: usize,
 }
 
 impl Default for LocalQueue {
     fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Shard::default()).collect(), len: 0, next: 0 }
+        Self { shards: (0..SHARDS).map(|_| Shard::default()).collect(), len: 0, bytes: 0, next: 0 }
     }
 }
 
 impl Queue for LocalQueue {
     fn push(&mut self, submission: Submission) -> Result<(), Full> {
-        if self.len >= WAITING_MAX {
+        let weight = submission.command.weight();
+        if self.len >= WAITING_MAX || self.bytes + weight > WAITING_BYTES_MAX {
             return Err(Full(submission));
         }
         let aggregate = &submission.command.aggregate;
@@ -70,24 +77,27 @@ impl Queue for LocalQueue {
             }
         }
         self.len += 1;
+        self.bytes += weight;
         Ok(())
     }
 
     fn take(&mut self, shards: &[u8], max: usize) -> Vec<Submission> {
         let mut taken = Vec::with_capacity(max.min(self.len));
-        let mut idle = 0;
-        while taken.len() < max && idle < shards.len() {
+        let (mut idle, mut bytes) = (0, 0);
+        while taken.len() < max && bytes < TAKE_BYTES_MAX && idle < shards.len() {
             let shard = &mut self.shards[usize::from(shards[self.next % shards.len()])];
             self.next = (self.next + 1) % shards.len();
             match shard.turn() {
                 Some(submission) => {
                     idle = 0;
+                    bytes += submission.command.weight();
                     taken.push(submission);
                 }
                 None => idle += 1,
             }
         }
         self.len -= taken.len();
+        self.bytes -= bytes;
         taken
     }
 

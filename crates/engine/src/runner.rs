@@ -183,11 +183,14 @@ impl Runner {
             Err(refusal) => Outcome::Refused(refusal),
         };
         self.next[usize::from(shard)] += 1;
-        if loaded.batch != self.made {
+        if loaded.batch != self.made && loaded.state.head > 0 {
             loaded.batch = self.made;
             making.touched.push(aggregate.clone());
         }
-        if let Origin::Client { user, client_id, digest } = &command.origin {
+        // Nothing is written for an aggregate that does not exist.
+        if loaded.state.head > 0
+            && let Origin::Client { user, client_id, digest } = &command.origin
+        {
             let verdict = Verdict { digest: *digest, outcome: outcome.clone() };
             making.verdicts.push(Row {
                 key: keys::dedupe(aggregate, *user, *client_id),

@@ -1,0 +1,209 @@
+//! The effect reader: reads the feeds, and sends what events mean for other aggregates. At least
+//! once; the targets ignore what they have taken before. It never runs inside the runner, so two
+//! full shards cannot wait for each other.
+//!
+//! Must not know: how commands are queued, what time it is.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chirrup_core::aggregate::{Command, Origin, SHARDS, Stamp};
+use chirrup_core::effects::effects;
+use chirrup_store::keys;
+use chirrup_store::kv::{Kv, ReadError, Row};
+use chirrup_store::offset::Offset;
+use chirrup_store::record;
+
+use crate::batch::{Answer, Published, Submission};
+use crate::feed;
+use crate::recovery::Marks;
+
+/// Effects that were sent and not answered yet; with so many the reader waits.
+pub const OUTSTANDING_MAX: usize = 1_024;
+const MARK: &str = "effects";
+
+/// An effect was answered.
+struct Answered {
+    shard: u8,
+    /// Which reading of the shard sent it: answers to earlier ones count no more.
+    round: u64,
+    /// Of the event that had it.
+    offset: Offset,
+    /// Whether the target has it now.
+    taken: bool,
+}
+
+#[derive(Clone, Default)]
+struct Shard {
+    /// Everything up to here was taken by its targets.
+    mark: Offset,
+    /// The mark in the store.
+    saved: Offset,
+    /// Read up to here.
+    read: Offset,
+    /// There may be effects up to here.
+    wanted: Offset,
+    /// Effects of each event that were sent and not answered.
+    outstanding: BTreeMap<Offset, usize>,
+    /// Rises when the shard is read again from its mark.
+    round: u64,
+}
+
+/// Reads effects of all shards. One thread polls it.
+pub struct EffectReader {
+    shards: Vec<Shard>,
+    ready: VecDeque<Submission>,
+    answered: Arc<Mutex<Vec<Answered>>>,
+    outstanding: usize,
+}
+
+impl EffectReader {
+    /// A reader that goes on where the one before has stopped.
+    pub fn recover(kv: &dyn Kv, durable: &Marks) -> Result<Self, ReadError> {
+        let mut shards = Vec::with_capacity(durable.len());
+        for (shard, wanted) in (0..SHARDS).zip(durable) {
+            let key = keys::meta(MARK, &[shard]);
+            let mark = match kv.get(std::slice::from_ref(&key))?.pop().flatten() {
+                Some(bytes) => record::decode_offset(&key, &bytes)?,
+                None => Offset::default(),
+            };
+            shards.push(Shard { mark, saved: mark, read: mark, wanted: *wanted, outstanding: BTreeMap::new(), round: 0 });
+        }
+        Ok(Self { shards, ready: VecDeque::new(), answered: Arc::default(), outstanding: 0 })
+    }
+
+    /// Hears of durable events. Whether any has effects.
+    pub fn published(&mut self, events: &[Published]) -> bool {
+        let mut any = false;
+        for published in events {
+            let shard = &mut self.shards[usize::from(published.shard)];
+            if !effects(&published.aggregate, &published.event).is_empty() {
+                shard.wanted = published.offset;
+                any = true;
+            } else if shard.read == shard.wanted && shard.outstanding.is_empty() {
+                // Nothing is owed: the mark goes along.
+                shard.mark = published.offset;
+                shard.read = published.offset;
+                shard.wanted = published.offset;
+            }
+        }
+        any
+    }
+
+    /// The next effect to send. What the queue has no room for is given back by
+    /// [`EffectReader::put_back`]; the reader then waits.
+    pub fn next(&mut self, kv: &dyn Kv, stamp: impl Fn() -> Stamp) -> Result<Option<Submission>, ReadError> {
+        self.settle();
+        if let Some(submission) = self.ready.pop_front() {
+            return Ok(Some(submission));
+        }
+        for shard in 0..SHARDS {
+            let state = &self.shards[usize::from(shard)];
+            if state.read < state.wanted && self.outstanding < OUTSTANDING_MAX {
+                self.read(kv, shard, &stamp)?;
+                if let Some(submission) = self.ready.pop_front() {
+                    return Ok(Some(submission));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes back an effect for which there was no room.
+    pub fn put_back(&mut self, submission: Submission) {
+        self.ready.push_front(submission);
+    }
+
+    /// Whether every effect of the events heard of was taken.
+    pub fn is_idle(&mut self) -> bool {
+        self.settle();
+        self.ready.is_empty() && self.outstanding == 0 && self.shards.iter().all(|s| s.read >= s.wanted)
+    }
+
+    /// The marks that have moved since the last call, as rows; to be committed now and then. What
+    /// is beyond a stored mark is sent again after a crash.
+    pub fn marks(&mut self) -> Vec<Row> {
+        self.settle();
+        let mut rows = Vec::new();
+        for (shard, state) in (0..SHARDS).zip(&mut self.shards) {
+            if state.mark > state.saved {
+                state.saved = state.mark;
+                let value = Some(record::encode_offset(state.mark));
+                rows.push(Row { key: keys::meta(MARK, &[shard]), value, version: state.mark.version(state.mark.n) });
+            }
+        }
+        rows
+    }
+
+    fn read(&mut self, kv: &dyn Kv, shard: u8, stamp: &impl Fn() -> Stamp) -> Result<(), ReadError> {
+        let state = &self.shards[usize::from(shard)];
+        let (after, until) = (state.read, state.wanted);
+        let entries = feed::entries(kv, shard, after, until)?;
+        let end = entries.last().map_or(until, |entry| entry.offset);
+        for entry in entries.iter().filter(|entry| entry.effects) {
+            let Some(row) = feed::event(kv, entry)? else { continue };
+            let event = row.record.event;
+            let sent = effects(&entry.aggregate, &event);
+            self.outstanding += sent.len();
+            self.shards[usize::from(shard)].outstanding.insert(entry.offset, sent.len());
+            for (n, (aggregate, action)) in (0..).zip(sent) {
+                let origin = Origin::Effect { source: entry.aggregate.clone(), seq: entry.seq, n };
+                let stamp = Stamp { time: event.envelope.time, ..stamp() };
+                let (answered, offset, round) = (Arc::clone(&self.answered), entry.offset, self.shards[usize::from(shard)].round);
+                let answer = Box::new(move |answer: Answer| {
+                    let taken = matches!(answer, Answer::Decided { .. } | Answer::Conflict);
+                    answered.lock().unwrap_or_else(PoisonError::into_inner).push(Answered { shard, round, offset, taken });
+                });
+                self.ready.push_back(Submission { command: Command { aggregate, origin, stamp, action }, answer });
+            }
+        }
+        let state = &mut self.shards[usize::from(shard)];
+        state.read = end;
+        if state.outstanding.is_empty() {
+            state.mark = end;
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self) {
+        let answered = std::mem::take(&mut *self.answered.lock().unwrap_or_else(PoisonError::into_inner));
+        for Answered { shard, round, offset, taken } in answered {
+            let state = &mut self.shards[usize::from(shard)];
+            if round != state.round {
+                continue;
+            }
+            if !taken {
+                self.again(shard);
+                continue;
+            }
+            let Some(left) = state.outstanding.get_mut(&offset) else { continue };
+            self.outstanding -= 1;
+            *left -= 1;
+            if *left == 0 {
+                state.outstanding.remove(&offset);
+                state.mark = state.outstanding.first_key_value().map_or(state.read, |(first, _)| before(*first));
+            }
+        }
+    }
+
+    /// Reads a shard again from its mark: what was taken already is ignored by its target.
+    fn again(&mut self, shard: u8) {
+        let state = &mut self.shards[usize::from(shard)];
+        self.outstanding -= state.outstanding.values().sum::<usize>();
+        state.outstanding.clear();
+        state.round += 1;
+        state.read = state.mark;
+        self.ready.retain(|submission| match &submission.command.origin {
+            Origin::Effect { source, .. } => source.shard() != shard,
+            _ => true,
+        });
+    }
+}
+
+/// The highest offset below this one.
+fn before(offset: Offset) -> Offset {
+    match offset.k {
+        0 => Offset { n: offset.n - 1, k: u16::MAX, ..offset },
+        k => Offset { k: k - 1, ..offset },
+    }
+}
