@@ -32,11 +32,11 @@ pub enum Retry {
 }
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal, $retry:ident, $close:literal;)*) => {
+    ($(#[doc = $meaning:literal] $variant:ident = $name:literal, $retry:ident, $close:literal;)*) => {
         /// Stable codes.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum Code {
-            $($(#[$doc])* #[serde(rename = $name)] $variant,)*
+            $(#[doc = $meaning] #[serde(rename = $name)] $variant,)*
             /// A code that this client is too old to know.
             #[serde(other, rename = "unknown_code")]
             UnknownCode,
@@ -49,6 +49,11 @@ macro_rules! codes {
             /// As on the wire.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* Self::UnknownCode => "unknown_code" }
+            }
+
+            /// What it means, a sentence or two for people who write clients.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning.trim_ascii(),)* Self::UnknownCode => "" }
             }
 
             /// Whether the same request can be sent again.

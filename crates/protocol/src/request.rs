@@ -23,17 +23,20 @@ pub struct Frame<'a> {
 }
 
 macro_rules! requests {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+    ($(#[doc = $about:literal] $variant:ident = $name:literal,)*) => {
         /// Every request, by method.
         #[derive(Clone, Debug, PartialEq, Serialize)]
         #[serde(tag = "method", content = "params")]
         pub enum Request {
-            $($(#[$doc])* #[serde(rename = $name)] $variant($variant),)*
+            $(#[doc = $about] #[serde(rename = $name)] $variant($variant),)*
         }
 
         impl Request {
             /// Names of all methods.
             pub const METHODS: &'static [&'static str] = &[$($name),*];
+
+            /// Every method, and what it does in a sentence.
+            pub const ABOUT: &'static [(&'static str, &'static str)] = &[$(($name, $about.trim_ascii())),*];
 
             /// The method's name.
             pub fn method(&self) -> &'static str {

@@ -1,0 +1,196 @@
+//! What must agree between the pages and the code: paths that are named exist, links lead
+//! somewhere, rules that tests cite are written, tables are fresh, nothing names one machine.
+
+use std::collections::BTreeSet;
+
+use crate::repository::Repository;
+use crate::tables;
+
+/// Longer files are listed, to be looked at; not refused.
+const LINES_TO_LOOK_AT: usize = 500;
+
+/// Others' words, and lists that name registries by their nature.
+const NOT_OURS: &[&str] = &["tests/data/", "Cargo.lock", "LICENSE-"];
+
+/// What would tie a file to one machine or to one supplier of packages; in pieces, so that this
+/// list does not find itself.
+const FORBIDDEN: &[&str] = &[
+    concat!("/wo", "rk/"),
+    concat!("/ro", "ot/"),
+    concat!("/ho", "me/"),
+    concat!("index.", "crates.io"),
+    concat!("static.", "crates.io"),
+    concat!("pypi", ".org"),
+    concat!("registry.", "npmjs.org"),
+    concat!("proxy.", "golang.org"),
+    concat!("deb.", "debian.org"),
+];
+
+/// Runs every check; prints what is to be looked at.
+pub(crate) fn tidy(repository: &Repository) -> Result<(), String> {
+    for (path, lines) in long_files(repository) {
+        println!("tidy: {path} has {lines} lines");
+    }
+    let mut faults = Vec::new();
+    faults.extend(missing_paths(repository));
+    faults.extend(dead_links(repository));
+    faults.extend(forbidden_words(repository));
+    faults.extend(unwritten_rules(repository));
+    faults.extend(stale_tables(repository));
+    for fault in &faults {
+        eprintln!("tidy: {fault}");
+    }
+    match faults.len() {
+        0 => Ok(()),
+        n => Err(format!("{n} things are not tidy")),
+    }
+}
+
+fn is_code(path: &str) -> bool {
+    [".rs", ".py", ".ts", ".sh"].iter().any(|end| path.ends_with(end))
+}
+
+fn is_page(path: &str) -> bool {
+    path.ends_with(".md") && !path.starts_with("tests/data/")
+}
+
+fn long_files(repository: &Repository) -> Vec<(String, usize)> {
+    let code = repository.files.iter().filter(|path| is_code(path));
+    let counted = code.filter_map(|path| Some((path.clone(), repository.text(path)?.lines().count())));
+    counted.filter(|(_, lines)| *lines > LINES_TO_LOOK_AT).collect()
+}
+
+fn missing_paths(repository: &Repository) -> Vec<String> {
+    let Some(map) = repository.text("ARCHITECTURE.md") else { return vec!["ARCHITECTURE.md is missing".to_owned()] };
+    let missing = named_paths(&map).into_iter().filter(|path| !repository.has(path));
+    missing.map(|path| format!("ARCHITECTURE.md names {path}, which does not exist")).collect()
+}
+
+/// What stands in backticks and looks like a path of the repository.
+fn named_paths(page: &str) -> BTreeSet<String> {
+    let quoted = page.split('`').skip(1).step_by(2);
+    let paths = quoted.filter(|text| {
+        let rooted = ["crates/", "docs/", "tests/", "scripts/", ".ci/"].iter().any(|root| text.starts_with(root));
+        let named = [".rs", ".md", ".toml"].iter().any(|end| text.ends_with(end));
+        (rooted || named || *text == "Makefile") && !text.contains([' ', '*', '{'])
+    });
+    paths.map(str::to_owned).collect()
+}
+
+fn dead_links(repository: &Repository) -> Vec<String> {
+    let mut faults = Vec::new();
+    for page in repository.files.iter().filter(|path| is_page(path)) {
+        let folder = page.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let text = repository.text(page).unwrap_or_default();
+        for link in relative_links(&text) {
+            let path = if folder.is_empty() { link.clone() } else { format!("{folder}/{link}") };
+            if !repository.has(&path) {
+                faults.push(format!("{page} links to {link}, which does not exist"));
+            }
+        }
+    }
+    faults
+}
+
+fn relative_links(page: &str) -> Vec<String> {
+    let targets = page.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+    let relative = targets.filter(|t| !t.contains("://") && !t.starts_with('#') && !t.contains(' '));
+    relative.map(|t| t.split('#').next().unwrap_or_default().to_owned()).collect()
+}
+
+fn forbidden_words(repository: &Repository) -> Vec<String> {
+    let mut faults = Vec::new();
+    for path in repository.files.iter().filter(|path| !NOT_OURS.iter().any(|prefix| path.starts_with(prefix))) {
+        let Some(text) = repository.text(path) else { continue };
+        for (number, line) in text.lines().enumerate() {
+            if let Some(word) = FORBIDDEN.iter().find(|word| line.contains(*word)) {
+                faults.push(format!("{path}:{} names {word}", number + 1));
+            }
+        }
+    }
+    faults
+}
+
+fn unwritten_rules(repository: &Repository) -> Vec<String> {
+    let written = written_rules(&repository.text(tables::PAGE).unwrap_or_default());
+    let sections: BTreeSet<char> = written.iter().filter_map(|rule| rule.chars().next()).collect();
+    let mut faults = Vec::new();
+    for path in repository.files.iter().filter(|path| is_code(path) && path.as_str() != "crates/xtask/src/tidy.rs") {
+        let cited = cited_rules(&repository.text(path).unwrap_or_default(), &sections);
+        for rule in cited.difference(&written) {
+            faults.push(format!("{path} cites {rule}, which {} does not have", tables::PAGE));
+        }
+    }
+    faults
+}
+
+/// Rules begin a line as `**R-4**`.
+fn written_rules(page: &str) -> BTreeSet<String> {
+    let starts = page.lines().filter_map(|line| line.trim_start().trim_start_matches("- ").strip_prefix("**"));
+    let names = starts.filter_map(|rest| rest.split_once("**")).map(|(name, _)| name);
+    names.filter(|name| name.chars().nth(1) == Some('-')).map(str::to_owned).collect()
+}
+
+/// `R-4` and the like, of sections that the page has; numbers have at most two digits.
+fn cited_rules(text: &str, sections: &BTreeSet<char>) -> BTreeSet<String> {
+    let mut cited = BTreeSet::new();
+    for word in text.split(|c: char| !(c.is_alphanumeric() || c == '-' || c == '_')) {
+        let Some((section, number)) = word.split_once('-') else { continue };
+        let mut letters = section.chars();
+        let known = letters.next().is_some_and(|letter| sections.contains(&letter)) && letters.next().is_none();
+        if known && (1..=2).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit()) {
+            cited.insert(word.to_owned());
+        }
+    }
+    cited
+}
+
+fn stale_tables(repository: &Repository) -> Vec<String> {
+    let Some(page) = repository.text(tables::PAGE) else { return vec![format!("{} is missing", tables::PAGE)] };
+    match tables::filled(&page) {
+        Ok(fresh) if fresh == page => Vec::new(),
+        Ok(_) => vec![format!("the tables of {} are not those of the code: 'make generate' writes them", tables::PAGE)],
+        Err(error) => vec![error],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn paths_are_what_stands_in_backticks() {
+        let page = "`crates/core` folds; `serve` starts; see `PROTOCOL.md`, `crates/*` and crates/none.";
+        assert_eq!(named_paths(page), set(&["crates/core", "PROTOCOL.md"]));
+    }
+
+    #[test]
+    fn links_out_of_the_repository_are_left_alone() {
+        let page = "[a](docs/a.md#part) [b](https://example.org/b) [c](#here)";
+        assert_eq!(relative_links(page), ["docs/a.md"]);
+    }
+
+    #[test]
+    fn rules_are_told_from_other_words() {
+        let written = written_rules("**R-4** Text.\n- **E-1** More, see **R-9**.\n**bold** word\n");
+        assert_eq!(written, set(&["R-4", "E-1"]));
+        let sections = ['R', 'E'].into();
+        let cited = cited_rules("(R-4), E-12 and X-1; UTF-8, E-2024, RE-1, R-4a.", &sections);
+        assert_eq!(cited, set(&["R-4", "E-12"]));
+    }
+
+    #[test]
+    fn the_list_of_forbidden_words_holds_whole_words() {
+        assert!(FORBIDDEN.contains(&["/wo", "rk/"].concat().as_str()));
+    }
+
+    #[test]
+    fn the_tables_of_the_page_are_those_of_the_code() {
+        let repository = Repository::open().unwrap();
+        assert_eq!(stale_tables(&repository), Vec::<String>::new());
+    }
+}
