@@ -14,6 +14,7 @@ pub mod ids;
 pub mod limits;
 pub mod name;
 pub mod names;
+pub mod presence;
 pub mod refusal;
 pub mod rows;
 pub mod server;
