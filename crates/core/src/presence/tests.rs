@@ -130,7 +130,6 @@ struct Stretch {
     user: u8,
     background: bool,
     idle: bool,
-    from: Time,
     until: Option<Time>,
 }
 
@@ -187,7 +186,7 @@ proptest! {
                 Op::Connect { user: who, background } => {
                     let connection = at as u64;
                     presence.connect(connection, user(who), background, now);
-                    history.push(Stretch { connection, user: who, background, idle: false, from: now, until: None });
+                    history.push(Stretch { connection, user: who, background, idle: false, until: None });
                     live.push(connection);
                 }
                 Op::Disconnect(n) => {
@@ -204,7 +203,7 @@ proptest! {
                     let open = history.iter_mut().find(|s| s.connection == connection && s.until.is_none()).expect("it lives");
                     if open.idle != idle {
                         open.until = Some(now);
-                        let next = Stretch { idle, from: now, until: None, ..*open };
+                        let next = Stretch { idle, until: None, ..*open };
                         history.push(next);
                     }
                 }
