@@ -34,6 +34,7 @@ pub enum Retry {
 macro_rules! codes {
     ($(#[doc = $meaning:literal] $variant:ident = $name:literal, $retry:ident, $close:literal;)*) => {
         /// Stable codes.
+        #[expect(clippy::enum_variant_names, reason = "the names are those on the wire")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum Code {
             $(#[doc = $meaning] #[serde(rename = $name)] $variant,)*
