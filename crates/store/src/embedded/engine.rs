@@ -1,6 +1,6 @@
 //! The store at work: the way of a commit, and what the background threads do for it.
 //!
-//! A commit is written to the log and synced, then its rows go to memtables, then readers see
+//! A commit is written to the log and synced, then its rows go to memtables, where readers see
 //! them. Everything else can wait: memtables are written to files by one thread, files are
 //! merged by another. Must not know: how a store is opened.
 
@@ -16,6 +16,9 @@ use super::room::Room;
 use super::trees::Trees;
 use super::work::Work;
 use crate::kv::{CommitError, Row, Status};
+
+/// With this many unmerged files of a table, which every read must look into, commits wait.
+const MAX_TOP_FILES: usize = 20;
 
 /// How long a committer waits before it looks again whether it still has to.
 const WAIT_MS: u64 = 100;
@@ -88,11 +91,10 @@ impl Engine {
             self.work.ask_flush();
             return Err(CommitError::Refused(why));
         }
-        self.wait_for_memory()?;
+        self.wait_for_threads()?;
         let segment = log.active_sequence();
         let number = self.append(&mut log, &mut frame, class)?;
-        self.trees.apply(number, frame.payload()).map_err(|what| self.stop(what))?;
-        self.trees.publish(number);
+        self.trees.apply(number, frame.payload(), None).map_err(|what| self.stop(what))?;
         let turned = log.active_sequence() != segment;
         self.seal_memtables(turned);
         Ok(())
@@ -114,12 +116,18 @@ impl Engine {
         }
     }
 
-    /// Waits while the memtables are full.
-    fn wait_for_memory(&self) -> Result<(), CommitError> {
+    /// Whether a commit must wait for the threads behind it.
+    fn is_behind(&self) -> bool {
+        let (active, sealed) = self.trees.memtable_bytes();
+        let full = active + sealed > self.options.memtable_bytes && sealed > 0;
+        full || self.trees.all().iter().any(|tree| tree.top_files() >= MAX_TOP_FILES)
+    }
+
+    /// Waits while the memtables are full, or files come faster than they are merged.
+    fn wait_for_threads(&self) -> Result<(), CommitError> {
         loop {
             let so_far = self.work.done_so_far();
-            let (active, sealed) = self.trees.memtable_bytes();
-            if active + sealed <= self.options.memtable_bytes || sealed == 0 {
+            if !self.is_behind() {
                 return Ok(());
             }
             self.stopped()?;
@@ -217,9 +225,10 @@ impl Engine {
     /// `false` if there was no room.
     fn flush_all(&self) -> Result<bool, String> {
         for (place, tree) in self.trees.all().iter().enumerate() {
-            while tree.has_sealed() {
-                match tree.flush(self.trees.watermark()) {
-                    Ok(()) => self.work.ask_compact(place),
+            loop {
+                match tree.flush() {
+                    Ok(false) => break,
+                    Ok(true) => self.work.ask_compact(place),
                     Err(lsm_tree::Error::Io(error)) if is_no_room(&error) => {
                         self.room.note_full("no room for tables", &error);
                         self.work.ask_compact(place);
@@ -252,7 +261,7 @@ impl Engine {
         let tree = &self.trees.all()[place];
         let failed = |what: &str, error: &dyn std::fmt::Display| format!("failed to {what} {}: {error}", tree.path().display());
         tree.remove_litter().map_err(|error| failed("clear", &error))?;
-        match tree.compact(self.trees.watermark()) {
+        match tree.merge_files() {
             Ok(true) => {
                 self.work.tell_done();
                 self.work.ask_compact(place);

@@ -2,7 +2,7 @@
 //! or not there after a crash.
 //!
 //! ```text
-//! frame   = magic u32, payload bytes u32, salt u64, number u64, hash u64, payload, 0 to 7 zeros
+//! frame   = magic u32, payload bytes u32, salt u64, number u64, hash u64, payload, zeros
 //! payload = row*
 //! row     = table u8, kind u8, key bytes u16, value bytes u32, key, value
 //! ```
@@ -15,8 +15,10 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::kv::{Row, Table, limits};
 
-/// Frames begin at multiples of this, bytes.
-pub(super) const ALIGN: u64 = 8;
+/// Frames begin at multiples of this, bytes: that of a page, and of what a disk writes at once.
+/// So a write never touches what was synced before, a block that is lost takes one frame with it
+/// at most, and no more is written than would be anyway.
+pub(super) const ALIGN: u64 = 4096;
 
 /// Bytes before the payload.
 pub(super) const HEADER_BYTES: usize = 32;

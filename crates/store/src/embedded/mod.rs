@@ -14,12 +14,15 @@ mod key;
 mod layout;
 mod log;
 mod manifest;
+mod memtable;
+mod merge;
 mod options;
 mod recover;
 mod room;
 mod segment;
+mod tables;
+mod tables_config;
 mod tree;
-mod tree_config;
 mod trees;
 mod work;
 
@@ -41,6 +44,7 @@ pub use options::{
 };
 use recover::Recovered;
 use room::Room;
+use tables::Shared;
 use trees::Trees;
 
 use crate::kv::{CommitError, Entry, Key, Kv, Range, ReadError, Row, Status, Table};
@@ -68,7 +72,7 @@ impl EmbeddedKv {
         let abort = AbortSwitch::default();
         let make = |layout: &Layout| {
             log::create(options.files.as_ref(), &layout.log(), options.segment_bytes)?;
-            Trees::open(&layout.tables(), options.cache_bytes, &abort).map(drop)
+            Trees::open(&layout.tables(), Shared::new(options.cache_bytes, abort.clone())).map(drop)
         };
         let layout = Layout::open(dir, make)?;
         let engine = Arc::new(open_engine(&layout, options, abort.clone())?);
@@ -104,10 +108,10 @@ fn open_engine(layout: &Layout, options: EmbeddedOptions, abort: AbortSwitch) ->
     let mut manifest = ManifestFile::open(files.as_ref(), &layout.log(), Open::Write)?;
     let recovered = recover::check(files.as_ref(), &layout.log(), &manifest)?;
     for table in Table::ALL {
-        tree_config::check(&layout.tables(), table)?;
+        tables_config::check(&layout.tables(), table)?;
     }
     recover::settle(&recovered)?;
-    let trees = Trees::open(&layout.tables(), options.cache_bytes, &abort)?;
+    let trees = Trees::open(&layout.tables(), Shared::new(options.cache_bytes, abort.clone()))?;
     replay(layout, &options, &manifest, &recovered, &trees)?;
     recover::remove_leftovers(files.as_ref(), &layout.log(), manifest.current())?;
     if manifest.current().closed_after.is_some() {
@@ -138,19 +142,18 @@ fn replay(
     let dir = layout.log();
     let store = manifest.current().store;
     recover::replay(options.files.as_ref(), &dir, recovered, from, store, &mut |number, payload| {
-        trees.apply_again(number, payload, &persisted).map_err(|what| OpenError::damaged(&dir, 0, format!("frame {number}: {what}")))?;
-        trees.publish(number);
+        trees.apply(number, payload, Some(&persisted)).map_err(|what| OpenError::damaged(&dir, 0, format!("frame {number}: {what}")))?;
         while trees.memtable_bytes().0 > options.memtable_bytes / 2 {
             let tree = trees.largest();
             tree.seal();
-            tree.flush(trees.watermark()).map_err(|error| match error {
+            tree.flush().map_err(|error| match error {
                 lsm_tree::Error::Io(error) => OpenError::io("write tables in", tree.path())(error),
                 damage => OpenError::damaged(tree.path(), 0, damage.to_string()),
             })?;
         }
         Ok(())
     })?;
-    trees.publish(last);
+    trees.begin_after(last);
     Ok(())
 }
 

@@ -1,66 +1,34 @@
 //! All tables together: what a commit writes to, what a read sees.
 //!
-//! A read sees the frames that were applied when it began, whole. Must not know: the log.
+//! Must not know: the log.
 
-use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use lsm_tree::SequenceNumberCounter;
+use byteview::ByteView;
 
-use super::abort::AbortSwitch;
 use super::error::OpenError;
+use super::memtable::Rows;
+use super::merge::Live;
+use super::tables::Shared;
 use super::tree::Tree;
-use super::{frame, key, tree_config};
+use super::{frame, key};
 use crate::kv::{Entry, Key, Range, ReadError, Table};
 
 /// The trees of all tables.
 pub(super) struct Trees {
     trees: Vec<Tree>,
-    cache: Arc<lsm_tree::Cache>,
-    readers: Mutex<Readers>,
-    /// Numbers for the trees' versions; set under the lock of `readers`, see [`Tree::open`].
-    versions: SequenceNumberCounter,
-}
-
-/// Who reads as of when. A snapshot is one more than the number of the last frame it sees.
-#[derive(Debug)]
-struct Readers {
-    latest: u64,
-    open: BTreeMap<u64, usize>,
-}
-
-/// A reader's view; while it lives, nothing it sees is dropped.
-struct Snapshot<'a> {
-    trees: &'a Trees,
-    at: u64,
-}
-
-impl Drop for Snapshot<'_> {
-    fn drop(&mut self) {
-        let mut readers = self.trees.readers();
-        if let Some(count) = readers.open.get_mut(&self.at) {
-            *count -= 1;
-            if *count == 0 {
-                readers.open.remove(&self.at);
-            }
-        }
-    }
+    shared: Shared,
+    /// The last frame whose rows are in memtables or files.
+    applied: AtomicU64,
 }
 
 impl Trees {
     /// Opens the tree of each table, or makes empty ones.
-    pub(super) fn open(dir: &Path, cache_bytes: u64, abort: &AbortSwitch) -> Result<Self, OpenError> {
-        let cache = Arc::new(lsm_tree::Cache::with_capacity_bytes(cache_bytes));
-        let descriptors = Arc::new(lsm_tree::DescriptorTable::new(tree_config::OPEN_FILES));
-        let versions = SequenceNumberCounter::default();
-        let open = |table| {
-            let (cache, descriptors) = (Arc::clone(&cache), Arc::clone(&descriptors));
-            Tree::open(dir, table, cache, descriptors, versions.clone(), abort.clone())
-        };
-        let trees = Table::ALL.into_iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { trees, cache, versions, readers: Mutex::new(Readers { latest: 1, open: BTreeMap::new() }) })
+    pub(super) fn open(dir: &Path, shared: Shared) -> Result<Self, OpenError> {
+        let trees = Table::ALL.into_iter().map(|table| Tree::open(dir, table, &shared)).collect::<Result<_, _>>()?;
+        Ok(Self { trees, shared, applied: AtomicU64::new(0) })
     }
 
     /// Every tree.
@@ -72,102 +40,77 @@ impl Trees {
         &self.trees[table as usize - 1]
     }
 
-    fn readers(&self) -> MutexGuard<'_, Readers> {
-        // Each change is one assignment or one entry.
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes the rows of a frame to the memtables. They are not seen before `publish`.
+    /// Writes the rows of frame `number` to the memtables, leaving out those of tables in whose
+    /// files they are already (`persisted`, as this type tells it). One caller at a time, numbers
+    /// ascending.
     ///
     /// # Errors
-    /// Says what is wrong with the payload.
-    pub(super) fn apply(&self, number: u64, payload: &[u8]) -> Result<(), String> {
-        for row in frame::rows(payload) {
-            let row = row?;
-            self.tree(row.table).write(number, row.key, row.value);
+    /// Says what is wrong with the payload; nothing was written then.
+    pub(super) fn apply(&self, number: u64, payload: &[u8], persisted: Option<&[u64]>) -> Result<(), String> {
+        let rows = frame::rows(payload).collect::<Result<Vec<_>, _>>()?;
+        for (place, tree) in self.trees.iter().enumerate() {
+            let of_tree = rows.iter().filter(|row| row.table as usize - 1 == place).map(|row| (row.key, row.value));
+            let missing = persisted.is_none_or(|persisted| number > persisted[place]);
+            if missing && of_tree.clone().next().is_some() {
+                tree.write(number, Rows::new(of_tree));
+            }
         }
+        self.applied.store(number, Ordering::Release);
         Ok(())
     }
 
-    /// As `apply`, leaving out rows that are in the tables' files already.
-    pub(super) fn apply_again(&self, number: u64, payload: &[u8], persisted: &[u64]) -> Result<(), String> {
-        for row in frame::rows(payload) {
-            let row = row?;
-            if number > persisted[row.table as usize - 1] {
-                self.tree(row.table).write(number, row.key, row.value);
-            }
-        }
-        Ok(())
+    /// Tells that all rows of the frames up to `number` are in memtables or files.
+    pub(super) fn begin_after(&self, number: u64) {
+        self.applied.store(number, Ordering::Release);
     }
 
     /// The highest frame in the files of each tree, 0 for none.
     pub(super) fn persisted(&self) -> Vec<u64> {
-        self.trees.iter().map(|tree| tree.persisted().unwrap_or(0)).collect()
+        self.trees.iter().map(Tree::persisted).collect()
     }
 
-    /// Lets readers see all frames up to `number`.
-    pub(super) fn publish(&self, number: u64) {
-        let mut readers = self.readers();
-        readers.latest = number + 1;
-        self.versions.set(number);
-    }
-
-    /// The last frame that readers see.
-    pub(super) fn applied(&self) -> u64 {
-        self.readers().latest - 1
-    }
-
-    /// For work on a tree that begins now: no reader's snapshot is below this.
-    pub(super) fn watermark(&self) -> u64 {
-        let readers = self.readers();
-        // Work counts the numbers up. Brought back, the version it makes is one that the readers
-        // of now may see, and the files of the versions before are let go.
-        self.versions.set(readers.latest - 1);
-        readers.open.keys().next().copied().unwrap_or(readers.latest)
-    }
-
-    fn snapshot(&self) -> Snapshot<'_> {
-        let mut readers = self.readers();
-        let at = readers.latest;
-        *readers.open.entry(at).or_insert(0) += 1;
-        Snapshot { trees: self, at }
-    }
-
-    /// Bytes of rows in memtables: being written, and waiting for files.
+    /// Memory of memtables, bytes: those being written, and those that wait for files.
     pub(super) fn memtable_bytes(&self) -> (u64, u64) {
         let active = self.trees.iter().map(Tree::active_bytes).sum();
         let sealed = self.trees.iter().map(Tree::sealed_bytes).sum();
         (active, sealed)
     }
 
-    /// The tree with the most bytes in the memtable that is being written.
+    /// The tree with the largest memtable being written.
     pub(super) fn largest(&self) -> &Tree {
-        self.trees.iter().max_by_key(|tree| tree.active_bytes()).expect("there are trees")
+        self.trees.iter().max_by_key(|tree| tree.active_bytes()).expect("there are tables")
     }
 
     /// The oldest frame that must be read again after a crash; one more than the last if none.
     pub(super) fn oldest_needed(&self) -> u64 {
         // Asked first: a frame that is applied meanwhile is not below it.
-        let next = self.applied() + 1;
+        let next = self.applied.load(Ordering::Acquire) + 1;
         self.trees.iter().filter_map(Tree::oldest_needed).min().map_or(next, |needed| needed.min(next))
     }
 
-    /// Memory for cached blocks, filters, indexes and memtables.
+    /// Memory for cached blocks, filters, indexes and memtables, bytes.
     pub(super) fn memory_bytes(&self) -> u64 {
         let (active, sealed) = self.memtable_bytes();
-        self.cache.size() + active + sealed + self.trees.iter().map(Tree::pinned_bytes).sum::<u64>()
+        self.shared.cache.size() + active + sealed + self.trees.iter().map(Tree::pinned_bytes).sum::<u64>()
     }
 
-    /// The values of keys.
+    /// The values of keys, in their order.
     pub(super) fn get(&self, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, ReadError> {
-        let snapshot = self.snapshot();
-        keys.iter()
-            .map(|asked| {
-                let tree = self.tree(asked.table);
-                let bytes = key::encode(&asked.partition, &asked.sort);
-                tree.get(&bytes, snapshot.at).map_err(|error| read_error(tree, error))
-            })
-            .collect()
+        let mut values = vec![None; keys.len()];
+        for table in Table::ALL {
+            let places: Vec<usize> = (0..keys.len()).filter(|place| keys[*place].table == table).collect();
+            if places.is_empty() {
+                continue;
+            }
+            let encode = |place: &usize| ByteView::from(key::encode(&keys[*place].partition, &keys[*place].sort));
+            let asked: Vec<ByteView> = places.iter().map(encode).collect();
+            let tree = self.tree(table);
+            let found = tree.get(&asked).map_err(|error| read_error(tree, error))?;
+            for (place, value) in places.into_iter().zip(found) {
+                values[place] = value.map(|value| value.to_vec());
+            }
+        }
+        Ok(values)
     }
 
     /// The rows of a range.
@@ -180,30 +123,26 @@ impl Trees {
         if until.as_ref().is_some_and(|until| *until <= from) {
             return Ok(Vec::new());
         }
-        let snapshot = self.snapshot();
+        let end = until.map_or(Bound::Unbounded, |until| Bound::Excluded(ByteView::from(until)));
         let tree = self.tree(range.table);
-        let end = until.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let rows = tree.range((Bound::Included(&from), end), snapshot.at);
-        let entry = |row: lsm_tree::Result<(lsm_tree::Slice, lsm_tree::Slice)>| {
-            let (bytes, value) = row.map_err(|error| read_error(tree, error))?;
+        let bounds = (Bound::Included(ByteView::from(from)), end);
+        let rows = tree.range(&bounds, range.descending, range.limit).map_err(|error| read_error(tree, error))?;
+        let entry = |(bytes, value): Live| {
             let (_, sort) = key::decode(&bytes).ok_or_else(|| bad_key(tree, &bytes))?;
             Ok((sort.to_vec(), value.to_vec()))
         };
-        if range.descending { rows.rev().take(range.limit).map(entry).collect() } else { rows.take(range.limit).map(entry).collect() }
+        rows.into_iter().map(entry).collect()
     }
 
     /// Partitions of a table, the shorter names first, then by bytes.
     pub(super) fn partitions(&self, table: Table, after: Option<&[u8]>, limit: usize) -> Result<Vec<Vec<u8>>, ReadError> {
-        let snapshot = self.snapshot();
         let tree = self.tree(table);
         let mut found: Vec<Vec<u8>> = Vec::new();
-        let mut from = match after {
-            None => Some(Vec::new()),
-            Some(after) => key::after_partition(after),
-        };
+        let mut from = after.map_or_else(|| Some(Vec::new()), key::after_partition);
         while let Some(start) = from.filter(|_| found.len() < limit) {
-            let Some(row) = tree.range((Bound::Included(&start), Bound::Unbounded), snapshot.at).next() else { break };
-            let (bytes, _) = row.map_err(|error| read_error(tree, error))?;
+            let bounds = (Bound::Included(ByteView::from(start)), Bound::Unbounded);
+            let rows = tree.range(&bounds, false, 1).map_err(|error| read_error(tree, error))?;
+            let Some((bytes, _)) = rows.into_iter().next() else { break };
             let (partition, _) = key::decode(&bytes).ok_or_else(|| bad_key(tree, &bytes))?;
             found.push(partition.to_vec());
             from = key::after_partition(partition);

@@ -49,11 +49,6 @@ impl Work {
         self.done.notify_all();
     }
 
-    /// Whether the threads were asked to end.
-    pub(super) fn closing(&self) -> bool {
-        self.state().closing
-    }
-
     /// Waits until a flush is asked for or `patience` is over. `false` when closing.
     pub(super) fn next_flush(&self, patience: Option<Duration>) -> bool {
         let mut state = self.state();

@@ -1,4 +1,4 @@
-//! How each table's tree is laid out, and whether its directory is sound before it is opened.
+//! How the files of a table are laid out, and whether its directory is sound before it is opened.
 //!
 //! Must not know: what the rows mean, beyond how a table is read.
 
@@ -13,8 +13,8 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::error::OpenError;
 use crate::kv::Table;
 
-/// A file of a tree is about this long, bytes. The last file of a merge is synced while readers
-/// and writers of the tree wait, so it is kept small.
+/// A file of a tree is about this long, bytes. A file is written to the system in one go and then
+/// synced, and a commit's own sync waits behind that, so it is kept small.
 pub(super) const TABLE_TARGET_BYTES: u64 = 16 << 20;
 
 /// Open files of all trees together.
@@ -40,11 +40,11 @@ pub(super) fn files_dir(tree: &Path) -> PathBuf {
 }
 
 /// The configuration of a table's tree.
-pub(super) fn config(path: &Path, _table: Table, versions: SequenceNumberCounter) -> Config {
+pub(super) fn config(path: &Path) -> Config {
     let filter = FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(FILTER_BITS_PER_KEY));
     // Rows at the top are soon merged, so compressing them is work in vain.
     let compression = CompressionPolicy::new([CompressionType::None, CompressionType::None, CompressionType::Lz4]);
-    Config::new(path, versions, SequenceNumberCounter::default())
+    Config::new(path, SequenceNumberCounter::default(), SequenceNumberCounter::default())
         .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES))
         .data_block_compression_policy(compression)
         .filter_policy(FilterPolicy::all(filter))

@@ -1,0 +1,210 @@
+//! The files of one table, kept by the library `lsm-tree`: sorted, merged, found again.
+//!
+//! The library is used for its files alone. Its memtables stay empty, its sequence numbers are
+//! the numbers of frames, and reads go to a [`Reader`]: a set of files as of one moment. That is
+//! because the library holds its lock, for which its own reads and writes wait, through every
+//! sync when files come or go. Some of the calls for it are not documented by the library,
+//! which is why its version is fixed. No other file of ours calls it.
+
+use std::fs;
+use std::io;
+use std::ops::{Bound, Range};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use byteview::ByteView;
+use lsm_tree::compaction::Leveled;
+use lsm_tree::table::filter::standard_bloom::Builder as Bloom;
+use lsm_tree::{AbstractTree, AnyTree, InternalValue, SeqNo, Slice, Tree, ValueType};
+
+use super::abort::AbortSwitch;
+use super::error::OpenError;
+use super::memtable::Row;
+use super::merge::Live;
+use super::tables_config::{self, TABLE_TARGET_BYTES};
+use crate::kv::Table;
+
+/// When this many files wait at the top, they are merged into the level below.
+const TOP_FILES: u8 = 4;
+
+/// Every version of a row in the files may be dropped for a newer one: a reader has a set of
+/// files of its own.
+const WATERMARK: SeqNo = SeqNo::MAX;
+
+type Rows = Box<dyn DoubleEndedIterator<Item = lsm_tree::Result<InternalValue>>>;
+type Bounds = (Bound<ByteView>, Bound<ByteView>);
+
+/// What all tables share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    /// Blocks in memory.
+    pub(super) cache: Arc<lsm_tree::Cache>,
+    /// Open files.
+    pub(super) descriptors: Arc<lsm_tree::DescriptorTable>,
+    /// Ends merges.
+    pub(super) abort: AbortSwitch,
+}
+
+impl Shared {
+    /// A cache of this many bytes, and the rest.
+    pub(super) fn new(cache_bytes: u64, abort: AbortSwitch) -> Self {
+        Self {
+            cache: Arc::new(lsm_tree::Cache::with_capacity_bytes(cache_bytes)),
+            descriptors: Arc::new(lsm_tree::DescriptorTable::new(tables_config::OPEN_FILES)),
+            abort,
+        }
+    }
+}
+
+/// The files of a table.
+pub(super) struct Tables {
+    path: PathBuf,
+    tree: AnyTree,
+    strategy: Arc<Leveled>,
+    /// Ids of files that failed work may have left behind.
+    litter: Mutex<Vec<Range<u64>>>,
+    /// Held while rows are being written to files.
+    writing: Mutex<()>,
+}
+
+impl Tables {
+    /// Opens the files in `dir`, or begins with none there.
+    pub(super) fn open(dir: &Path, table: Table, shared: &Shared) -> Result<Self, OpenError> {
+        let path = tables_config::path(dir, table);
+        let config = tables_config::config(&path)
+            .use_cache(Arc::clone(&shared.cache))
+            .use_descriptor_table(Some(Arc::clone(&shared.descriptors)))
+            .with_compaction_filter_factory(Some(Arc::new(shared.abort.clone())));
+        let tree = config.open().map_err(|error| match error {
+            lsm_tree::Error::Io(source) => OpenError::io("open the tables in", &path)(source),
+            damage => OpenError::damaged(&path, 0, damage.to_string()),
+        })?;
+        let strategy = Leveled::default().with_l0_threshold(TOP_FILES).with_table_target_size(TABLE_TARGET_BYTES);
+        Ok(Self { path, tree, strategy: Arc::new(strategy), litter: Mutex::default(), writing: Mutex::default() })
+    }
+
+    /// Their directory.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The highest frame of which rows are in files, 0 for none.
+    pub(super) fn persisted(&self) -> u64 {
+        self.tree.get_highest_persisted_seqno().unwrap_or(0)
+    }
+
+    /// Writes rows, sorted and each key once, to files, durably. They are newer than all that
+    /// were written before; `number` is the last frame that they came from.
+    pub(super) fn write(&self, rows: Vec<Row>, number: u64) -> lsm_tree::Result<()> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let first_id = self.tree.next_table_id();
+        let internal = |(key, value): Row| {
+            Ok(match value {
+                Some(value) => InternalValue::from_components(Slice::from(key), Slice::from(value), number, ValueType::Value),
+                None => InternalValue::new_tombstone(Slice::from(key), number),
+            })
+        };
+        let written = self.tree.flush_to_tables(rows.into_iter().map(internal)).and_then(|files| match files {
+            Some((files, _)) => self.tree.register_tables(&files, None, None, &[], WATERMARK),
+            None => Ok(()),
+        });
+        written.inspect_err(|_| self.note_litter(first_id))
+    }
+
+    /// Merges some files, if there are any that should be. Returns whether it did.
+    pub(super) fn merge(&self) -> lsm_tree::Result<bool> {
+        let before = self.tree.current_version().id();
+        let first_id = self.tree.next_table_id();
+        let strategy = Arc::clone(&self.strategy);
+        self.tree.compact(strategy, WATERMARK).inspect_err(|_| self.note_litter(first_id))?;
+        Ok(self.tree.current_version().id() != before)
+    }
+
+    fn note_litter(&self, first_id: u64) {
+        let ids = first_id..self.tree.next_table_id();
+        self.litter.lock().unwrap_or_else(PoisonError::into_inner).push(ids);
+    }
+
+    /// Removes files that failed work left behind. Not during `merge`.
+    pub(super) fn remove_litter(&self) -> io::Result<()> {
+        let _not_writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let ranges = std::mem::take(&mut *self.litter.lock().unwrap_or_else(PoisonError::into_inner));
+        if ranges.is_empty() {
+            return Ok(());
+        }
+        let version = self.tree.current_version();
+        for entry in fs::read_dir(tables_config::files_dir(&self.path))? {
+            let entry = entry?;
+            let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok()) else { continue };
+            let litter = ranges.iter().any(|range| range.contains(&id));
+            if litter && version.iter_tables().all(|table| table.id() != id) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Memory for filters and indexes that are always kept, bytes.
+    pub(super) fn pinned_bytes(&self) -> u64 {
+        (self.tree.pinned_filter_size() + self.tree.pinned_block_index_size()) as u64
+    }
+
+    /// The files as they are now.
+    pub(super) fn reader(&self) -> Reader {
+        let (files, version) = loop {
+            let files = self.tree.current_version();
+            let version = self.tree.get_version_history_lock().latest_version();
+            // Points and ranges are asked in different ways; both must mean the same files.
+            if self.tree.current_version().id() == files.id() {
+                break (files, version);
+            }
+        };
+        let id = files.id();
+        let top_files = files.l0().run_count();
+        let get = move |key: &[u8]| {
+            let hash = Bloom::get_hash(key);
+            let runs = files.iter_levels().flat_map(|level| level.iter());
+            for file in runs.filter_map(|run| run.get_for_key(key)) {
+                if let Some(row) = file.get(key, SeqNo::MAX, hash)? {
+                    return Ok((!row.is_tombstone()).then_some(row.value));
+                }
+            }
+            Ok(None)
+        };
+        let range = move |bounds: &(Bound<Slice>, Bound<Slice>)| -> Rows {
+            Box::new(Tree::create_internal_range(version.clone(), bounds, SeqNo::MAX, None))
+        };
+        Reader { id, top_files, get: Box::new(get), range: Box::new(range) }
+    }
+}
+
+/// The files of a table as of one moment. They stay while this lives.
+pub(super) struct Reader {
+    id: u64,
+    top_files: usize,
+    get: Box<dyn Fn(&[u8]) -> lsm_tree::Result<Option<Slice>> + Send + Sync>,
+    range: Box<dyn Fn(&(Bound<Slice>, Bound<Slice>)) -> Rows + Send + Sync>,
+}
+
+impl Reader {
+    /// Rises with each set of files.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// How many files at the top every read must look into.
+    pub(super) fn top_files(&self) -> usize {
+        self.top_files
+    }
+
+    /// The value of a key.
+    pub(super) fn get(&self, key: &[u8]) -> lsm_tree::Result<Option<ByteView>> {
+        Ok((self.get)(key)?.map(ByteView::from))
+    }
+
+    /// Rows between the bounds, ascending; from the back, descending.
+    pub(super) fn range(&self, bounds: &Bounds) -> impl DoubleEndedIterator<Item = lsm_tree::Result<Live>> + use<> {
+        let bounds = (bounds.0.clone().map(Slice::from), bounds.1.clone().map(Slice::from));
+        (self.range)(&bounds).map(|row| row.map(|row| (ByteView::from(row.key.user_key), ByteView::from(row.value))))
+    }
+}
