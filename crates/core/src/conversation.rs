@@ -129,6 +129,9 @@ pub struct Conversation {
     /// When it began.
     #[n(9)]
     pub created: Time,
+    /// The event that gave it its title.
+    #[n(10)]
+    pub titled: Seq,
 }
 
 impl Default for Conversation {
@@ -144,6 +147,7 @@ impl Default for Conversation {
             last_message: None,
             pair: Vec::new(),
             created: 0,
+            titled: 0,
         }
     }
 }
@@ -423,6 +427,7 @@ pub(crate) fn fold(state: &mut Conversation, rows: &mut Rows, event: &Event) {
                 owners: owner_count,
                 pair: if *kind == ConversationKind::Direct { members.clone() } else { Vec::new() },
                 created: event.envelope.time,
+                titled: seq,
                 ..Conversation::default()
             };
             for (i, user) in members.iter().enumerate() {
@@ -453,7 +458,10 @@ pub(crate) fn fold(state: &mut Conversation, rows: &mut Rows, event: &Event) {
                 put_member(rows, *user, Some(*role), &visible, seq);
             }
         }
-        Fact::ConversationUpdated => state.title = title_of(event),
+        Fact::ConversationUpdated => {
+            state.title = title_of(event);
+            state.titled = seq;
+        }
         _ => {}
     }
 }

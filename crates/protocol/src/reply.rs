@@ -106,7 +106,7 @@ replies! {
         #[serde(with = "text")] pub conversation: ConversationId,
         /// Direct or group.
         pub kind: ConversationKind,
-        /// Of a group.
+        /// Of a group; left out for a former member if it changed since.
         #[serde(default, skip_serializing_if = "Option::is_none")] pub title: Option<String>,
         /// Of a direct one: the other.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")] pub with: Option<UserId>,
@@ -114,7 +114,7 @@ replies! {
         pub history: HistoryRule,
         /// For former members.
         pub leaver: Leaver,
-        /// Present members.
+        /// Present members; 0 for a former member, who is not told.
         pub members: u32,
         /// Whether one is a member now.
         pub joined: bool,
