@@ -1,1 +1,13 @@
-//! chirrup-server
+//! The shell around the engine: sockets, HTTP, configuration, clocks. Everything that decides is
+//! in `chirrup_core`, everything that orders and stores in `chirrup_engine`; here it is given
+//! threads, connections and time.
+//!
+//! Must not know: how rows are laid out, how a client keeps its state.
+
+pub mod auth;
+pub mod config;
+pub mod edge;
+pub mod gateway;
+pub mod heap;
+pub mod limits;
+pub mod metrics;
