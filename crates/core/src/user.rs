@@ -47,6 +47,11 @@ pub enum Action {
         /// The device that stays.
         keep: Option<DeviceId>,
     },
+    /// Keep the same password under another hash.
+    Rehash {
+        /// PHC string.
+        credential: String,
+    },
     /// Close or open the account; closing logs every device out.
     SetDisabled {
         /// Closed or not.
@@ -165,6 +170,10 @@ pub(crate) fn step(state: &User, head: Seq, rows: &Rows, origin: &Origin, action
                 revoke(rows, device.id, &mut step);
             }
             Ok(step)
+        }
+        Action::Rehash { credential } => {
+            let user = origin.user().ok_or(Refusal::NotFound)?;
+            Ok(Step { events: Vec::new(), rows: vec![(RowKey::Credential(user), Some(RowValue::Credential(credential.clone())))] })
         }
         Action::SetDisabled { disabled } => {
             if *disabled == state.disabled {

@@ -420,7 +420,7 @@ fn salt(stamp: Salt, k: usize) -> Salt {
 }
 
 /// Whether a command gives room back on a full disk, or keeps somebody out.
-fn frees_room(command: &Command) -> bool {
+pub fn frees_room(command: &Command) -> bool {
     use aggregate::Action;
     use chirrup_core::user;
     match &command.action {

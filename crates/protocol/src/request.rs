@@ -93,6 +93,8 @@ requests! {
     CreateGroup = "create_group",
     /// Send a message.
     Send = "send",
+    /// Give up a send that was refused for now, so that later ones may follow.
+    Withdraw = "withdraw",
     /// Edit one's own message.
     Edit = "edit",
     /// Delete a message for all.
@@ -295,6 +297,14 @@ params! {
         #[serde(default, skip_serializing_if = "Option::is_none")] pub thread_root: Option<Seq>,
         /// Whether a reply in a thread also stands in the timeline.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")] pub also_in_conversation: bool,
+    }
+    /// See [`Request::Withdraw`]. Answered by `{}`, also if nothing waits for this send. What was
+    /// answered `unknown` may have taken effect all the same.
+    Withdraw {
+        /// Where it was sent to.
+        #[serde(with = "text")] pub conversation: ConversationId,
+        /// Of the send.
+        #[serde(with = "text")] pub client_id: ClientId,
     }
     /// See [`Request::Edit`]. Answered by [`crate::reply::Done`].
     Edit {
