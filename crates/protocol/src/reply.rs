@@ -1,6 +1,7 @@
 //! What the server answers: `{"id": 7, "ok": {…}}` or `{"id": 7, "error": {…}}`.
 
 use chirrup_core::ids::{ConversationId, DeviceId, Seq, Time, UserId};
+use chirrup_core::presence::{Seen, Status as CoreStatus};
 use chirrup_core::unread::Unread as CoreUnread;
 use serde::{Deserialize, Serialize};
 
@@ -292,5 +293,16 @@ impl From<CoreUnread> for Unread {
             CoreUnread::Exactly(count) => Self { count, at_least: false },
             CoreUnread::AtLeast(count) => Self { count, at_least: true },
         }
+    }
+}
+
+impl From<Seen> for Presence {
+    fn from(seen: Seen) -> Self {
+        let status = match seen.status {
+            CoreStatus::Online => Status::Online,
+            CoreStatus::Away => Status::Away,
+            CoreStatus::Offline => Status::Offline,
+        };
+        Self { user: seen.user, status, last_active_at: seen.last_active }
     }
 }
