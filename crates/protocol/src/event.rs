@@ -203,6 +203,8 @@ pub enum Kind {
         /// Which.
         #[serde(with = "text")]
         conversation: ConversationId,
+        /// The event of the conversation by which the user became a member.
+        since: Seq,
     },
     /// The user is a member no longer.
     #[serde(rename = "conversation.removed")]
@@ -348,7 +350,9 @@ fn kind(fact: &Fact, content: Option<&Content>) -> Kind {
         Fact::ProfileUpdated => Kind::UserUpdated { display_name: line(content) },
         Fact::DeviceAdded { device } => Kind::DeviceAdded { device: *device, label: line(content) },
         Fact::DeviceRevoked { device } => Kind::DeviceRevoked { device: *device },
-        Fact::ConversationAdded { conversation, .. } => Kind::ConversationAdded { conversation: *conversation },
+        Fact::ConversationAdded { conversation, source, .. } => {
+            Kind::ConversationAdded { conversation: *conversation, since: source.0 }
+        }
         Fact::ConversationRemoved { conversation, visible, .. } => {
             Kind::ConversationRemoved { conversation: *conversation, readable: !visible.is_empty() }
         }
@@ -421,6 +425,10 @@ pub struct Message {
     /// The last reply in its thread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_reply: Option<Seq>,
+    /// The last event that changed it: what is told here holds up to there, so that a page and the
+    /// events beyond it can be put together. Left out if it stands as it was created.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub changed: Seq,
 }
 
 /// One emoji under a message.
@@ -465,6 +473,7 @@ impl Message {
             reactions: fold.map(|f| f.reactions.iter().map(Reaction::of).collect()).unwrap_or_default(),
             replies: fold.map_or(0, |f| f.replies),
             last_reply: fold.and_then(|f| f.last_reply),
+            changed: fold.map_or(0, |f| f.mark),
         })
     }
 }
