@@ -2,13 +2,15 @@
 
 use bytes::Bytes;
 
-/// Takes encoded frames for one connection. Never blocks.
+/// Takes encoded frames for one connection. Never blocks, and never calls the router, which
+/// holds its lock.
 pub trait Sink: Send + Sync {
     /// Puts a frame behind the others; `false` if there is no room, and then nothing was taken.
+    /// The connection need not look yet: when all of a batch is pushed, [`Sink::wake`] follows.
     fn push(&self, frame: Bytes) -> bool;
 
-    /// Tells that the connection has something new to say by itself (it is behind, or a
-    /// heartbeat is due): it asks the router when it is ready.
+    /// Tells that frames were pushed, or one was refused. After a refusal the connection is behind
+    /// in something: when it has written what waits, it calls `Router::take_behind`.
     fn wake(&self);
 
     /// Ends the connection with this error.
