@@ -13,12 +13,25 @@ use super::frame::Frame;
 use super::log::{AppendError, Log, Segments};
 use super::options::EmbeddedOptions;
 use super::room::Room;
+use super::tables::TablesError;
+use super::tree::Tree;
 use super::trees::Trees;
 use super::work::Work;
 use crate::kv::{CommitError, Row, Status};
 
-/// With this many unmerged files of a table, which every read must look into, commits wait.
-const MAX_TOP_FILES: usize = 20;
+/// With more unmerged files of a table than this, all of which every read must look into,
+/// commits are slowed down, the more the more there are, so that merging keeps up.
+const SLOW_TOP_FILES: usize = 10;
+
+/// How much slower a commit is for each such file beyond, nanoseconds a byte. With ten of them
+/// it is a rate of 25 MB a second, which merging keeps up with on a slow machine.
+const SLOW_NS_PER_BYTE: u64 = 4;
+
+/// A commit is slowed down by at most this.
+const SLOW_MOST_MS: u64 = 100;
+
+/// With this many unmerged files commits wait until there are fewer.
+const MAX_TOP_FILES: usize = 40;
 
 /// How long a committer waits before it looks again whether it still has to.
 const WAIT_MS: u64 = 100;
@@ -92,6 +105,7 @@ impl Engine {
             return Err(CommitError::Refused(why));
         }
         self.wait_for_threads()?;
+        self.slow_down(frame.len());
         let segment = log.active_sequence();
         let number = self.append(&mut log, &mut frame, class)?;
         self.trees.apply(number, frame.payload(), None).map_err(|what| self.stop(what))?;
@@ -120,7 +134,16 @@ impl Engine {
     fn is_behind(&self) -> bool {
         let (active, sealed) = self.trees.memtable_bytes();
         let full = active + sealed > self.options.memtable_bytes && sealed > 0;
-        full || self.trees.all().iter().any(|tree| tree.top_files() >= MAX_TOP_FILES)
+        full || self.trees.most_top_files() >= MAX_TOP_FILES
+    }
+
+    /// Lets merging catch up, before it would have to be waited for.
+    fn slow_down(&self, bytes: u64) {
+        let beyond = self.trees.most_top_files().saturating_sub(SLOW_TOP_FILES) as u64;
+        if beyond > 0 {
+            let pause = Duration::from_nanos(beyond * SLOW_NS_PER_BYTE * bytes);
+            std::thread::sleep(pause.min(Duration::from_millis(SLOW_MOST_MS)));
+        }
     }
 
     /// Waits while the memtables are full, or files come faster than they are merged.
@@ -229,14 +252,14 @@ impl Engine {
                 match tree.flush() {
                     Ok(false) => break,
                     Ok(true) => self.work.ask_compact(place),
-                    Err(lsm_tree::Error::Io(error)) if is_no_room(&error) => {
+                    Err(TablesError::Io(error)) if is_no_room(&error) => {
                         self.room.note_full("no room for tables", &error);
                         self.work.ask_compact(place);
                         if !self.room.give_up_reserve() {
                             return Ok(false);
                         }
                     }
-                    Err(error) => return Err(format!("failed to write {}: {error}", tree.path().display())),
+                    Err(error) => return Err(failed("write", tree, &error)),
                 }
                 self.work.tell_done();
             }
@@ -259,8 +282,7 @@ impl Engine {
 
     fn compact(&self, place: usize) -> Result<(), String> {
         let tree = &self.trees.all()[place];
-        let failed = |what: &str, error: &dyn std::fmt::Display| format!("failed to {what} {}: {error}", tree.path().display());
-        tree.remove_litter().map_err(|error| failed("clear", &error))?;
+        tree.remove_litter().map_err(|error| failed("clear", tree, &TablesError::Io(error)))?;
         match tree.merge_files() {
             Ok(true) => {
                 self.work.tell_done();
@@ -269,12 +291,12 @@ impl Engine {
             }
             Ok(false) => Ok(()),
             Err(_) if self.abort.is_thrown() => Ok(()),
-            Err(lsm_tree::Error::Io(error)) if is_no_room(&error) => {
+            Err(TablesError::Io(error)) if is_no_room(&error) => {
                 // The next flush, which needs room too, asks again.
                 self.room.note_full("no room to merge tables", &error);
-                tree.remove_litter().map_err(|error| failed("clear", &error))
+                tree.remove_litter().map_err(|error| failed("clear", tree, &TablesError::Io(error)))
             }
-            Err(error) => Err(failed("merge", &error)),
+            Err(error) => Err(failed("merge", tree, &error)),
         }
     }
 
@@ -292,6 +314,21 @@ impl Engine {
             // Without the mark, the next opening takes a lost end for a torn one. It is no more
             // than that, so a failure need not be told.
             drop(log.close());
+        }
+    }
+}
+
+fn failed(what: &str, tree: &Tree, error: &TablesError) -> String {
+    match error {
+        TablesError::Io(error) => format!("failed to {what} {}: {error}", tree.path().display()),
+        TablesError::Damaged(damage) => {
+            format!(
+                "failed to {what} {}: damaged file {} at byte {}: {}",
+                tree.path().display(),
+                damage.path.display(),
+                damage.offset,
+                damage.what
+            )
         }
     }
 }

@@ -21,6 +21,7 @@ mod recover;
 mod room;
 mod segment;
 mod tables;
+mod tables_check;
 mod tables_config;
 mod tree;
 mod trees;
@@ -44,7 +45,7 @@ pub use options::{
 };
 use recover::Recovered;
 use room::Room;
-use tables::Shared;
+use tables::{Shared, TablesError};
 use trees::Trees;
 
 use crate::kv::{CommitError, Entry, Key, Kv, Range, ReadError, Row, Status, Table};
@@ -86,6 +87,22 @@ impl EmbeddedKv {
         let engine = Arc::clone(&self.engine);
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || run(&engine));
         self.threads.push(thread.map_err(OpenError::io("start a thread for", dir))?);
+        Ok(())
+    }
+
+    /// Reads every file of every table in full and compares it with the checksum kept elsewhere.
+    /// Takes as long as reading the disk takes.
+    ///
+    /// # Errors
+    /// The first damaged file, or one that could not be read.
+    pub fn verify(&self) -> Result<(), OpenError> {
+        for tree in self.engine.trees.all() {
+            match tree.check_files() {
+                Ok(None) => {}
+                Ok(Some(damage)) => return Err(OpenError::damaged(&damage.path, damage.offset, damage.what)),
+                Err((path, error)) => return Err(OpenError::io("read", &path)(error)),
+            }
+        }
         Ok(())
     }
 
@@ -147,8 +164,8 @@ fn replay(
             let tree = trees.largest();
             tree.seal();
             tree.flush().map_err(|error| match error {
-                lsm_tree::Error::Io(error) => OpenError::io("write tables in", tree.path())(error),
-                damage => OpenError::damaged(tree.path(), 0, damage.to_string()),
+                TablesError::Io(error) => OpenError::io("write tables in", tree.path())(error),
+                TablesError::Damaged(damage) => OpenError::damaged(&damage.path, damage.offset, damage.what),
             })?;
         }
         Ok(())

@@ -9,6 +9,7 @@
 use std::fs;
 use std::io;
 use std::ops::{Bound, Range};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,6 +22,7 @@ use super::abort::AbortSwitch;
 use super::error::OpenError;
 use super::memtable::Row;
 use super::merge::Live;
+use super::tables_check::{self, Damage, Expected};
 use super::tables_config::{self, TABLE_TARGET_BYTES};
 use crate::kv::Table;
 
@@ -33,6 +35,15 @@ const WATERMARK: SeqNo = SeqNo::MAX;
 
 type Rows = Box<dyn DoubleEndedIterator<Item = lsm_tree::Result<InternalValue>>>;
 type Bounds = (Bound<ByteView>, Bound<ByteView>);
+
+/// Why files could not be read or written.
+#[derive(Debug)]
+pub(super) enum TablesError {
+    /// The operating system refused.
+    Io(io::Error),
+    /// A file is not what was written.
+    Damaged(Damage),
+}
 
 /// What all tables share.
 #[derive(Clone)]
@@ -75,10 +86,8 @@ impl Tables {
             .use_cache(Arc::clone(&shared.cache))
             .use_descriptor_table(Some(Arc::clone(&shared.descriptors)))
             .with_compaction_filter_factory(Some(Arc::new(shared.abort.clone())));
-        let tree = config.open().map_err(|error| match error {
-            lsm_tree::Error::Io(source) => OpenError::io("open the tables in", &path)(source),
-            damage => OpenError::damaged(&path, 0, damage.to_string()),
-        })?;
+        let tree = catch_unwind(AssertUnwindSafe(|| config.open())).unwrap_or(Err(lsm_tree::Error::Unrecoverable));
+        let tree = tree.map_err(|error| open_error(error, &path))?;
         let strategy = Leveled::default().with_l0_threshold(TOP_FILES).with_table_target_size(TABLE_TARGET_BYTES);
         Ok(Self { path, tree, strategy: Arc::new(strategy), litter: Mutex::default(), writing: Mutex::default() })
     }
@@ -95,7 +104,7 @@ impl Tables {
 
     /// Writes rows, sorted and each key once, to files, durably. They are newer than all that
     /// were written before; `number` is the last frame that they came from.
-    pub(super) fn write(&self, rows: Vec<Row>, number: u64) -> lsm_tree::Result<()> {
+    pub(super) fn write(&self, rows: Vec<Row>, number: u64) -> Result<(), TablesError> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let first_id = self.tree.next_table_id();
         let internal = |(key, value): Row| {
@@ -108,16 +117,26 @@ impl Tables {
             Some((files, _)) => self.tree.register_tables(&files, None, None, &[], WATERMARK),
             None => Ok(()),
         });
-        written.inspect_err(|_| self.note_litter(first_id))
+        written.map_err(|error| {
+            self.note_litter(first_id);
+            self.tell(error)
+        })
     }
 
     /// Merges some files, if there are any that should be. Returns whether it did.
-    pub(super) fn merge(&self) -> lsm_tree::Result<bool> {
+    pub(super) fn merge(&self) -> Result<bool, TablesError> {
         let before = self.tree.current_version().id();
         let first_id = self.tree.next_table_id();
         let strategy = Arc::clone(&self.strategy);
-        self.tree.compact(strategy, WATERMARK).inspect_err(|_| self.note_litter(first_id))?;
+        self.tree.compact(strategy, WATERMARK).map_err(|error| {
+            self.note_litter(first_id);
+            self.tell(error)
+        })?;
         Ok(self.tree.current_version().id() != before)
+    }
+
+    fn tell(&self, error: lsm_tree::Error) -> TablesError {
+        tell(error, &self.path, || self.tree.current_version().iter_tables().map(expected).collect())
     }
 
     fn note_litter(&self, first_id: u64) {
@@ -159,13 +178,15 @@ impl Tables {
                 break (files, version);
             }
         };
-        let id = files.id();
-        let top_files = files.l0().run_count();
+        let (id, top_files) = (files.id(), files.l0().run_count());
+        let path = self.path.clone();
+        let all = files.clone();
         let get = move |key: &[u8]| {
             let hash = Bloom::get_hash(key);
             let runs = files.iter_levels().flat_map(|level| level.iter());
             for file in runs.filter_map(|run| run.get_for_key(key)) {
-                if let Some(row) = file.get(key, SeqNo::MAX, hash)? {
+                let row = file.get(key, SeqNo::MAX, hash).map_err(|error| tell(error, &path, || vec![expected(file)]))?;
+                if let Some(row) = row {
                     return Ok((!row.is_tombstone()).then_some(row.value));
                 }
             }
@@ -174,7 +195,46 @@ impl Tables {
         let range = move |bounds: &(Bound<Slice>, Bound<Slice>)| -> Rows {
             Box::new(Tree::create_internal_range(version.clone(), bounds, SeqNo::MAX, None))
         };
-        Reader { id, top_files, get: Box::new(get), range: Box::new(range) }
+        let list = move || all.iter_tables().map(expected).collect();
+        Reader { id, top_files, dir: self.path.clone(), get: Box::new(get), range: Box::new(range), list: Arc::new(list) }
+    }
+}
+
+fn expected(file: &lsm_tree::Table) -> Expected {
+    Expected { path: PathBuf::clone(&file.path), checksum: file.checksum().into_u128() }
+}
+
+/// Whether an error of the operating system comes from a file that is not as it was left: it is
+/// gone, it ends too early, or a place in it that another place names cannot be.
+fn shows_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput)
+}
+
+/// What an error of the library means; damage is looked for in `files`.
+fn tell(error: lsm_tree::Error, dir: &Path, files: impl FnOnce() -> Vec<Expected>) -> TablesError {
+    match error {
+        lsm_tree::Error::Io(error) if !shows_damage(&error) => TablesError::Io(error),
+        damage => TablesError::Damaged(tables_check::locate(&files(), dir, &damage.to_string())),
+    }
+}
+
+/// Why the files in `dir` cannot be opened. Each is tried alone to find the one that is damaged.
+fn open_error(error: lsm_tree::Error, dir: &Path) -> OpenError {
+    if let lsm_tree::Error::Io(source) = error
+        && !shows_damage(&source)
+    {
+        return OpenError::io("open the tables in", dir)(source);
+    }
+    let opens = |path: &Path| {
+        let cache = Arc::new(lsm_tree::Cache::with_capacity_bytes(0));
+        let checksum = lsm_tree::Checksum::from_raw(0);
+        catch_unwind(AssertUnwindSafe(|| lsm_tree::Table::recover(path.to_owned(), checksum, 0, 0, cache, None, true, true)))
+            .is_ok_and(|file| file.is_ok())
+    };
+    let entries = fs::read_dir(tables_config::files_dir(dir)).into_iter().flatten().flatten();
+    match entries.map(|entry| entry.path()).find(|path| !opens(path)) {
+        Some(path) => OpenError::damaged(&path, 0, "its index or its description is not what was written"),
+        None => OpenError::damaged(dir, 0, "a file that its list names is missing"),
     }
 }
 
@@ -182,8 +242,10 @@ impl Tables {
 pub(super) struct Reader {
     id: u64,
     top_files: usize,
-    get: Box<dyn Fn(&[u8]) -> lsm_tree::Result<Option<Slice>> + Send + Sync>,
+    dir: PathBuf,
+    get: Box<dyn Fn(&[u8]) -> Result<Option<Slice>, TablesError> + Send + Sync>,
     range: Box<dyn Fn(&(Bound<Slice>, Bound<Slice>)) -> Rows + Send + Sync>,
+    list: Arc<dyn Fn() -> Vec<Expected> + Send + Sync>,
 }
 
 impl Reader {
@@ -192,19 +254,28 @@ impl Reader {
         self.id
     }
 
+    /// Every file, with the checksum of its bytes.
+    pub(super) fn files(&self) -> Vec<Expected> {
+        (self.list)()
+    }
+
     /// How many files at the top every read must look into.
     pub(super) fn top_files(&self) -> usize {
         self.top_files
     }
 
     /// The value of a key.
-    pub(super) fn get(&self, key: &[u8]) -> lsm_tree::Result<Option<ByteView>> {
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<ByteView>, TablesError> {
         Ok((self.get)(key)?.map(ByteView::from))
     }
 
     /// Rows between the bounds, ascending; from the back, descending.
-    pub(super) fn range(&self, bounds: &Bounds) -> impl DoubleEndedIterator<Item = lsm_tree::Result<Live>> + use<> {
+    pub(super) fn range(&self, bounds: &Bounds) -> impl DoubleEndedIterator<Item = Result<Live, TablesError>> + use<> {
         let bounds = (bounds.0.clone().map(Slice::from), bounds.1.clone().map(Slice::from));
-        (self.range)(&bounds).map(|row| row.map(|row| (ByteView::from(row.key.user_key), ByteView::from(row.value))))
+        let (list, dir) = (Arc::clone(&self.list), self.dir.clone());
+        (self.range)(&bounds).map(move |row| match row {
+            Ok(row) => Ok((ByteView::from(row.key.user_key), ByteView::from(row.value))),
+            Err(error) => Err(tell(error, &dir, || list())),
+        })
     }
 }

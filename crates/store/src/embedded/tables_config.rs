@@ -64,9 +64,12 @@ pub(super) fn check(dir: &Path, table: Table) -> Result<(), OpenError> {
     let version = u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes"));
     let checksum = u128::from_le_bytes(bytes[8..24].try_into().expect("16 bytes"));
     let list = tree.join(format!("v{version}"));
-    if xxh3_128(&read(&list)?) != checksum {
-        let what = format!("the checksum is not the one in {}", current.display());
-        return Err(OpenError::damaged(&list, 0, what));
+    // Which of the two files is damaged cannot be told: the one that names has no checksum.
+    let what = format!("it is not what {} says, or that file is damaged", current.display());
+    match fs::read(&list) {
+        Ok(bytes) if xxh3_128(&bytes) == checksum => {}
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(OpenError::io("read", &list)(error)),
+        _ => return Err(OpenError::damaged(&list, 0, what)),
     }
     Ok(())
 }

@@ -6,8 +6,9 @@
 //! frames it still needs, and that moves on only when files were written and synced.
 //! Must not know: the log.
 
+use std::io;
 use std::ops::Bound;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use byteview::ByteView;
@@ -15,7 +16,8 @@ use byteview::ByteView;
 use super::error::OpenError;
 use super::memtable::{Memtable, Rows};
 use super::merge::{Live, merge};
-use super::tables::{Reader, Shared, Tables};
+use super::tables::{Reader, Shared, Tables, TablesError};
+use super::tables_check::{self, Damage};
 use crate::kv::Table;
 
 /// What a reader sees.
@@ -100,7 +102,7 @@ impl Tree {
 
     /// Writes the oldest sealed memtable to files, durably. Returns whether there was one. One
     /// caller at a time.
-    pub(super) fn flush(&self) -> lsm_tree::Result<bool> {
+    pub(super) fn flush(&self) -> Result<bool, TablesError> {
         let Some(oldest) = self.view().sealed.first().cloned() else { return Ok(false) };
         self.tables.write(oldest.all(), oldest.last())?;
         let files = self.tables.reader();
@@ -113,7 +115,7 @@ impl Tree {
 
     /// Merges some files, if there are any that should be. Returns whether it did. One caller at
     /// a time.
-    pub(super) fn merge_files(&self) -> lsm_tree::Result<bool> {
+    pub(super) fn merge_files(&self) -> Result<bool, TablesError> {
         let merged = self.tables.merge()?;
         if merged {
             let files = self.tables.reader();
@@ -122,8 +124,20 @@ impl Tree {
         Ok(merged)
     }
 
+    /// Reads every file in full. The first that is not what was written, if there is one.
+    pub(super) fn check_files(&self) -> Result<Option<Damage>, (PathBuf, io::Error)> {
+        let view = self.view();
+        for file in view.files.files() {
+            let checked = tables_check::check(&file).map_err(|error| (file.path, error))?;
+            if checked.is_some() {
+                return Ok(checked);
+            }
+        }
+        Ok(None)
+    }
+
     /// Removes files that failed work left behind. Not during `merge_files`.
-    pub(super) fn remove_litter(&self) -> std::io::Result<()> {
+    pub(super) fn remove_litter(&self) -> io::Result<()> {
         self.tables.remove_litter()
     }
 
@@ -138,7 +152,7 @@ impl Tree {
     }
 
     /// The values of keys, of each partition as of one moment.
-    pub(super) fn get(&self, keys: &[ByteView]) -> lsm_tree::Result<Vec<Option<ByteView>>> {
+    pub(super) fn get(&self, keys: &[ByteView]) -> Result<Vec<Option<ByteView>>, TablesError> {
         let view = self.view();
         let mut found = view.active.get(keys);
         for memtable in view.sealed.iter().rev() {
@@ -149,7 +163,12 @@ impl Tree {
     }
 
     /// Rows between the bounds as of one moment, in the direction asked.
-    pub(super) fn range(&self, bounds: &(Bound<ByteView>, Bound<ByteView>), descending: bool, limit: usize) -> lsm_tree::Result<Vec<Live>> {
+    pub(super) fn range(
+        &self,
+        bounds: &(Bound<ByteView>, Bound<ByteView>),
+        descending: bool,
+        limit: usize,
+    ) -> Result<Vec<Live>, TablesError> {
         let view = self.view();
         let newest_first = std::iter::once(&view.active).chain(view.sealed.iter().rev());
         let newer = newest_first.map(|memtable| memtable.range(bounds, descending, limit)).collect();

@@ -11,7 +11,8 @@ use byteview::ByteView;
 use super::error::OpenError;
 use super::memtable::Rows;
 use super::merge::Live;
-use super::tables::Shared;
+use super::tables::{Shared, TablesError};
+use super::tables_check::Damage;
 use super::tree::Tree;
 use super::{frame, key};
 use crate::kv::{Entry, Key, Range, ReadError, Table};
@@ -79,6 +80,11 @@ impl Trees {
     /// The tree with the largest memtable being written.
     pub(super) fn largest(&self) -> &Tree {
         self.trees.iter().max_by_key(|tree| tree.active_bytes()).expect("there are tables")
+    }
+
+    /// Unmerged files, of the table that has the most.
+    pub(super) fn most_top_files(&self) -> usize {
+        self.trees.iter().map(Tree::top_files).max().unwrap_or(0)
     }
 
     /// The oldest frame that must be read again after a crash; one more than the last if none.
@@ -155,11 +161,11 @@ fn bad_key(tree: &Tree, key: &[u8]) -> ReadError {
     ReadError::Damaged { place: tree.path().display().to_string(), what: format!("a key that is none of ours: {key:02x?}") }
 }
 
-fn read_error(tree: &Tree, error: lsm_tree::Error) -> ReadError {
+fn read_error(tree: &Tree, error: TablesError) -> ReadError {
     match error {
-        lsm_tree::Error::Io(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
-            ReadError::Unavailable(format!("failed to read {}: {error}", tree.path().display()))
+        TablesError::Io(error) => ReadError::Unavailable(format!("failed to read {}: {error}", tree.path().display())),
+        TablesError::Damaged(Damage { path, offset, what }) => {
+            ReadError::Damaged { place: format!("{} at byte {offset}", path.display()), what }
         }
-        damage => ReadError::Damaged { place: tree.path().display().to_string(), what: damage.to_string() },
     }
 }
