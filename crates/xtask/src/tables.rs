@@ -96,6 +96,8 @@ fn row(table: &mut String, cells: &[&str]) {
 
 #[cfg(test)]
 mod tests {
+    use chirrup_protocol::push::Push;
+
     use super::*;
 
     #[test]
@@ -104,6 +106,24 @@ mod tests {
         let expected = "a\n<!-- generated: x -->\nnew\n<!-- end -->\nb\n";
         assert_eq!(replace(page, "x", "new\n").as_deref(), Ok(expected));
         assert!(replace(page, "y", "").is_err());
+    }
+
+    #[test]
+    fn the_frames_of_the_page_are_frames_of_the_protocol() {
+        let page = Repository::open().unwrap().text(PAGE).unwrap();
+        let frames: Vec<&str> = page.lines().filter(|line| line.starts_with("{\"")).collect();
+        assert!(frames.len() > 5);
+        for frame in frames {
+            let value: serde_json::Value = serde_json::from_str(frame).expect(frame);
+            if let Some(method) = value["method"].as_str() {
+                Request::parse(method, &value["params"].to_string()).expect(frame).expect(frame);
+            } else if value["push"].is_string() {
+                let push: Push = serde_json::from_str(frame).expect(frame);
+                assert_ne!(push, Push::Unknown, "{frame}");
+            } else {
+                assert!(value["id"].is_u64() && (value["ok"].is_object() || value["error"].is_object()), "{frame}");
+            }
+        }
     }
 
     #[test]
