@@ -111,6 +111,7 @@ pub struct Metrics {
     commands: Counter,
     batch_events: Histogram,
     commit_us: Histogram,
+    commit_longest_us: AtomicU64,
     /// Bytes that the store keeps in memory for itself.
     pub store_cache_bytes: Gauge,
 }
@@ -139,6 +140,7 @@ impl Default for Metrics {
             commands: Counter::default(),
             batch_events: Histogram::new(EVENTS),
             commit_us: Histogram::new(MICROSECONDS),
+            commit_longest_us: AtomicU64::new(0),
             store_cache_bytes: Gauge::default(),
         }
     }
@@ -168,7 +170,9 @@ impl Metrics {
         self.commits.one();
         self.rows.add(rows);
         self.row_bytes.add(bytes);
-        self.commit_us.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.commit_us.record(us);
+        self.commit_longest_us.fetch_max(us, Ordering::Relaxed);
     }
 
     /// Counts the commands and events of a batch that is durable.
@@ -203,6 +207,8 @@ impl Metrics {
         text.counter("chirrup_row_bytes_total", "Bytes of rows written", self.row_bytes.get());
         text.histogram("chirrup_batch_events", "Events of a batch", &self.batch_events);
         text.histogram("chirrup_commit_microseconds", "Time of a commit", &self.commit_us);
+        let longest = self.commit_longest_us.load(Ordering::Relaxed);
+        text.gauge("chirrup_commit_longest_microseconds", "Longest commit since the start", longest);
         text.gauge("chirrup_store_cache_bytes", "Bytes that the store keeps in memory", self.store_cache_bytes.get());
         let outside = heap_bytes.saturating_sub(self.store_cache_bytes.get());
         text.gauge("chirrup_heap_live_bytes", "Live heap outside the store's cache", outside);
@@ -268,6 +274,7 @@ mod tests {
         assert!(text.contains("chirrup_commit_microseconds_bucket{le=\"250\"} 2\n"), "{text}");
         assert!(text.contains("chirrup_commit_microseconds_bucket{le=\"+Inf\"} 3\n"), "{text}");
         assert!(text.contains("chirrup_commit_microseconds_sum 20000201\n"), "{text}");
+        assert!(text.contains("chirrup_commit_longest_microseconds 20000000\n"), "{text}");
     }
 
     #[test]
