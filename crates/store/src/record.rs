@@ -5,7 +5,7 @@ use chirrup_core::aggregate::{AggregateId, State, Verdict};
 use chirrup_core::codec;
 use chirrup_core::event::{Envelope, Event, Sealed};
 use chirrup_core::hash::Hash;
-use chirrup_core::ids::{DeviceId, Ordinal, Seq, Time, UserId};
+use chirrup_core::ids::{ConversationId, DeviceId, Ordinal, Seq, Time, UserId};
 use chirrup_core::rows::{InboxEntry, Member, MessageFold, Record, RowKey, RowValue};
 use chirrup_core::unread::DeletedBlock;
 use minicbor::{Decode, Encode};
@@ -106,6 +106,18 @@ impl PositionRow {
     }
 }
 
+/// Positions that rose by request and that their users' logs may not tell yet: what a crash must
+/// not lose between the two.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct NotesRow {
+    /// Rises with each write of the row.
+    #[n(0)]
+    pub number: u64,
+    /// Whose, where, and how far.
+    #[n(1)]
+    pub notes: Vec<(UserId, ConversationId, PositionRow)>,
+}
+
 #[derive(Encode, Decode)]
 struct OffsetCbor(#[n(0)] u32, #[n(1)] u64, #[n(2)] u16);
 
@@ -190,6 +202,8 @@ plain! {
     encode_verdict, decode_verdict: Verdict;
     /// Bytes of positions.
     encode_position, decode_position: PositionRow;
+    /// Bytes of positions to be told.
+    encode_notes, decode_notes: NotesRow;
     /// Bytes of a number, such as a time or an epoch.
     encode_number, decode_number: u64;
 }
