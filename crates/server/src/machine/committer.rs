@@ -1,0 +1,94 @@
+//! The one committer: makes batches durable in their order, and only then lets the world know.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use chirrup_engine::batch::{Answer, Batch};
+use chirrup_store::kv::{CommitError, Row};
+
+use super::Shared;
+use crate::edge;
+
+/// Batches that wait for the one that is being committed. One is enough: the runner decides the
+/// next while a commit is under way.
+const WAITING_MAX: usize = 1;
+
+/// Told what became of rows.
+pub(super) type Done = Box<dyn FnOnce(Result<(), CommitError>) + Send>;
+
+/// Work for the committer.
+pub(super) enum Job {
+    /// What the runner decided.
+    Decided {
+        /// The runner's number of the batch.
+        number: u64,
+        /// Batches of an older generation stand on something that was not committed.
+        generation: u64,
+        /// The rows and what follows.
+        batch: Batch,
+    },
+    /// Rows that no command decides: positions, marks, activity.
+    Rows(Vec<Row>, Done),
+}
+
+pub(super) fn channel() -> (SyncSender<Job>, Receiver<Job>) {
+    sync_channel(WAITING_MAX)
+}
+
+/// Runs until every sender is gone.
+pub(super) fn run(shared: &Arc<Shared>, jobs: &Receiver<Job>) {
+    while let Ok(job) = jobs.recv() {
+        match job {
+            Job::Decided { number, generation, batch } => {
+                if generation == shared.generation.load(Ordering::Acquire) {
+                    decided(shared, number, batch);
+                } else {
+                    refuse(batch, &Answer::StorageFull);
+                }
+            }
+            Job::Rows(rows, done) => done(commit(shared, rows, false)),
+        }
+    }
+}
+
+fn commit(shared: &Shared, rows: Vec<Row>, reserved: bool) -> Result<(), CommitError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let begun = edge::instant();
+    let (count, bytes) = (rows.len() as u64, rows.iter().map(|r| r.value.as_ref().map_or(0, Vec::len) as u64).sum());
+    let result = if reserved { shared.kv.commit_reserved(rows) } else { shared.kv.commit(rows) };
+    shared.metrics.committed(count, bytes, begun.elapsed(), result.is_ok());
+    result
+}
+
+fn decided(shared: &Arc<Shared>, number: u64, mut batch: Batch) {
+    let rows = std::mem::take(&mut batch.rows);
+    match commit(shared, rows, batch.frees_room) {
+        Ok(()) => {
+            shared.settled.store(number, Ordering::Release);
+            shared.metrics.decided(batch.answers.len() as u64, batch.published.len() as u64);
+            shared.publish(&batch.published);
+            for (answer, how) in batch.answers {
+                answer(how);
+            }
+        }
+        Err(error) => {
+            tracing::error!(%error, commands = batch.answers.len(), "a batch was not committed");
+            let answer = match error {
+                CommitError::Refused(_) => Answer::StorageFull,
+                CommitError::Unknown(_) | CommitError::Stopped(_) => Answer::Unknown,
+            };
+            refuse(batch, &answer);
+            // After the answers: see `Intake::refuse_all`.
+            shared.generation.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
+fn refuse(batch: Batch, why: &Answer) {
+    for (answer, _) in batch.answers {
+        answer(why.clone());
+    }
+}

@@ -1,0 +1,148 @@
+//! The keeper's thread: sends effects, and writes what is merged over a while (positions, marks,
+//! last activity).
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use chirrup_core::aggregate::{Action, AggregateId, Command, Origin};
+use chirrup_core::user;
+use chirrup_engine::batch::Submission;
+use chirrup_store::kv::{CommitError, Row};
+use chirrup_store::{keys, record};
+
+use super::committer::Job;
+use super::{Shared, lock};
+use crate::edge;
+
+/// How long the keeper sleeps if nobody rings.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// Positions written in one commit.
+const FLUSH_MAX: usize = 4_096;
+
+/// Wakes the keeper.
+#[derive(Default)]
+pub(super) struct Bell {
+    rung: Mutex<bool>,
+    waiting: Condvar,
+}
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.waiting.notify_one();
+    }
+
+    fn wait(&self, patience: Duration) {
+        let mut rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*rung {
+            rung = self.waiting.wait_timeout(rung, patience).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *rung = false;
+    }
+}
+
+/// Runs until the machine stops; then writes what is left.
+pub(super) fn run(shared: &Arc<Shared>, jobs: &SyncSender<Job>, merge: Duration) {
+    let mut notes = VecDeque::new();
+    let mut flushed = edge::instant();
+    loop {
+        shared.keeper.wait(PATIENCE.min(merge));
+        let stopping = shared.stopping.load(Ordering::Acquire);
+        send_effects(shared);
+        send_notes(shared, &mut notes);
+        shared.tell_presence(edge::now_ms());
+        if stopping || due(flushed, merge) || shared.positions.needs_flush() {
+            flushed = edge::instant();
+            flush(shared, jobs, &mut notes);
+            send_notes(shared, &mut notes);
+        }
+        if stopping {
+            return;
+        }
+    }
+}
+
+fn due(since: Instant, interval: Duration) -> bool {
+    since.elapsed() >= interval
+}
+
+fn send_effects(shared: &Shared) {
+    let mut effects = lock(&shared.effects);
+    loop {
+        match effects.next(&*shared.kv, || shared.stamps.next()) {
+            Ok(Some(submission)) => {
+                if let Err(full) = shared.intake.try_push(submission) {
+                    effects.put_back(full.0);
+                    return;
+                }
+            }
+            Ok(None) => return,
+            Err(error) => {
+                tracing::error!(%error, "effects cannot be read; they are tried again");
+                return;
+            }
+        }
+    }
+}
+
+/// Tells a user's other devices how far one has read. Merged, so what finds no room waits.
+fn send_notes(shared: &Shared, notes: &mut VecDeque<Command>) {
+    while let Some(command) = notes.pop_front() {
+        let submission = Submission { command, answer: Box::new(|_| {}) };
+        if let Err(full) = shared.intake.try_push(submission) {
+            notes.push_front(full.0.command);
+            return;
+        }
+    }
+}
+
+fn flush(shared: &Arc<Shared>, jobs: &SyncSender<Job>, notes: &mut VecDeque<Command>) {
+    loop {
+        let flush = match shared.positions.take_flush(&*shared.kv, FLUSH_MAX) {
+            Ok(flush) => flush,
+            Err(error) => {
+                tracing::error!(%error, "positions cannot be read; they are tried again");
+                return;
+            }
+        };
+        let full = flush.positions.len() >= FLUSH_MAX;
+        let mut rows: Vec<Row> = flush.rows.clone();
+        rows.extend(lock(&shared.effects).marks());
+        rows.extend(lock(&shared.presence).take_activity().into_iter().map(|(user, time)| Row {
+            key: keys::activity(user),
+            value: Some(record::encode_time(time)),
+            version: time,
+        }));
+        let result = commit(jobs, rows);
+        let ok = result.is_ok();
+        lock(&shared.presence).activity_stored(ok);
+        if let Err(error) = result {
+            tracing::error!(%error, "positions were not written; they are tried again");
+        }
+        for (user, positions) in shared.positions.flushed(flush, ok, &mut lock(&shared.router)) {
+            notes.push_back(Command {
+                aggregate: AggregateId::User(user),
+                origin: Origin::Timer,
+                stamp: shared.stamps.next(),
+                action: Action::User(user::Action::NotePositions { positions }),
+            });
+        }
+        if !full || !ok {
+            return;
+        }
+    }
+}
+
+/// Has rows committed and waits for it.
+fn commit(jobs: &SyncSender<Job>, rows: Vec<Row>) -> Result<(), CommitError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let (told, result) = sync_channel(1);
+    let stopped = || CommitError::Stopped("the committer has ended".into());
+    jobs.send(Job::Rows(rows, Box::new(move |outcome| drop(told.send(outcome))))).map_err(|_| stopped())?;
+    result.recv().map_err(|_| stopped())?
+}

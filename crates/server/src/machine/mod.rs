@@ -1,0 +1,315 @@
+//! The machine that drives the engine: the runner's thread, the committer's and the keeper's.
+//! Here meet what the engine must not know (threads, clocks) and what the rest of the server must
+//! not know (in what order a command, its rows and its events go).
+
+mod committer;
+mod intake;
+mod keeper;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use chirrup_core::aggregate::{Command, Stamp};
+use chirrup_core::hash::ServerKey;
+use chirrup_core::ids::Time;
+use chirrup_core::presence::{Presence, Seen};
+use chirrup_engine::batch::{Answer, Published, Submission};
+use chirrup_engine::effects::EffectReader;
+use chirrup_engine::positions::Positions;
+use chirrup_engine::queue::Full;
+use chirrup_engine::recovery::{self, Fresh, RecoveryError};
+use chirrup_engine::router::Router;
+use chirrup_engine::runner::Runner;
+use chirrup_engine::views::Views;
+use chirrup_protocol::push::Push;
+use chirrup_store::kv::{self, Kv};
+use bytes::Bytes;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::edge::{self, Stamps};
+use crate::metrics::Metrics;
+use committer::Job;
+pub use intake::{Intake, Stale};
+
+/// Reads of the store that may be under way at once; more wait their turn.
+pub const READS_MAX: usize = 64;
+/// How long the runner waits for commands before it looks whether it should stop.
+const RUNNER_PATIENCE: Duration = Duration::from_millis(200);
+
+/// Intervals of the machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Positions are merged and written so often.
+    pub merge: Duration,
+    /// How long somebody whose last connection closed still counts as online, ms.
+    pub presence_grace_ms: u64,
+}
+
+/// Whether changes are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// They are.
+    Serving,
+    /// Only those that free room: the disk is full. Says how full.
+    Full(String),
+    /// None until a restart: the store has failed. Says how.
+    ReadOnly(String),
+    /// None: the server is about to stop.
+    Stopping,
+}
+
+/// What the threads share.
+struct Shared {
+    kv: Arc<dyn Kv>,
+    intake: Intake,
+    views: Views,
+    router: Mutex<Router>,
+    presence: Mutex<Presence>,
+    positions: Arc<Positions>,
+    effects: Mutex<EffectReader>,
+    keeper: keeper::Bell,
+    stamps: Stamps,
+    metrics: Arc<Metrics>,
+    /// Rises when a batch was not committed: what was decided since does not stand.
+    generation: AtomicU64,
+    /// Number of the last batch that is durable.
+    settled: AtomicU64,
+    stopping: AtomicBool,
+}
+
+/// The running engine of one process.
+pub struct Machine {
+    shared: Arc<Shared>,
+    key: ServerKey,
+    incarnation: u64,
+    reads: Semaphore,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// Lets everybody know of events that are durable.
+    fn publish(&self, published: &[Published]) {
+        if published.is_empty() {
+            return;
+        }
+        self.positions.published(published);
+        for event in published {
+            self.views.published(event);
+        }
+        lock(&self.router).publish(published);
+        if lock(&self.effects).published(published) {
+            self.keeper.ring();
+        }
+    }
+
+    /// Lets watchers know who came and went.
+    fn tell_presence(&self, now_ms: Time) {
+        let mut presence = lock(&self.presence);
+        presence.tick(now_ms);
+        let changes = presence.take_changes();
+        if changes.is_empty() {
+            return;
+        }
+        let mut router = lock(&self.router);
+        for change in changes {
+            if !router.push(change.connection, frame(change.seen)) {
+                presence.missed(change.connection);
+            }
+        }
+    }
+}
+
+/// A presence push.
+fn frame(seen: Seen) -> Bytes {
+    let json = serde_json::to_vec(&Push::Presence(seen.into())).expect("a presence has a JSON form");
+    Bytes::from(json)
+}
+
+impl Machine {
+    /// Reads what the store knows and starts the threads.
+    pub fn start(kv: Arc<dyn Kv>, options: Options, metrics: Arc<Metrics>) -> Result<Arc<Self>, RecoveryError> {
+        let fresh = Fresh { key: edge::random(), incarnation: u64::from_le_bytes(edge::random()) >> 11 };
+        let recovered = recovery::recover(&*kv, &fresh)?;
+        let positions = Arc::new(Positions::recover(&*kv, &recovered.marks)?);
+        let effects = EffectReader::recover(&*kv, &recovered.marks)?;
+        let shared = Arc::new(Shared {
+            views: Views::new(Arc::clone(&kv), Arc::clone(&positions) as _),
+            router: Mutex::new(Router::new(recovered.marks)),
+            presence: Mutex::new(Presence::new(options.presence_grace_ms)),
+            positions,
+            effects: Mutex::new(effects),
+            keeper: keeper::Bell::default(),
+            intake: Intake::new(),
+            stamps: Stamps::default(),
+            metrics,
+            generation: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+            kv,
+        });
+        let (jobs, work) = committer::channel();
+        let runner = Runner::new(Arc::clone(&shared.kv), recovered.epoch);
+        let threads = vec![
+            spawn("committer", &shared, move |shared| committer::run(shared, &work)),
+            spawn("runner", &shared, {
+                let jobs = jobs.clone();
+                move |shared| run(shared, runner, &jobs)
+            }),
+            spawn("keeper", &shared, move |shared| keeper::run(shared, &jobs, options.merge)),
+        ];
+        Ok(Arc::new(Self {
+            shared,
+            key: recovered.key,
+            incarnation: recovered.incarnation,
+            reads: Semaphore::new(READS_MAX),
+            threads: Mutex::new(threads),
+        }))
+    }
+
+    /// Asks for a change and waits until it is decided and durable. Waits for room in the queue.
+    pub async fn submit(&self, command: Command) -> Answer {
+        let (told, answer) = oneshot::channel();
+        let submission = Submission { command, answer: Box::new(move |answer| drop(told.send(answer))) };
+        if self.shared.intake.push(submission, None).await.is_err() {
+            return Answer::Unknown;
+        }
+        answer.await.unwrap_or(Answer::Unknown)
+    }
+
+    /// As [`Machine::submit`], told by a callback; see [`Intake::push`] for `generation`.
+    pub async fn push(&self, submission: Submission, generation: Option<u64>) -> Result<(), Stale> {
+        self.shared.intake.push(submission, generation).await
+    }
+
+    /// Puts a command in if there is room now.
+    pub fn try_push(&self, submission: Submission) -> Result<(), Full> {
+        self.shared.intake.try_push(submission)
+    }
+
+    /// Rises whenever waiting commands were refused because a batch was not committed.
+    pub fn generation(&self) -> u64 {
+        self.shared.intake.generation()
+    }
+
+    /// Runs a read of the store on a thread that may block; at most [`READS_MAX`] at once.
+    pub async fn read<T: Send + 'static>(&self, read: impl FnOnce(&Views) -> T + Send + 'static) -> T {
+        let _turn = self.reads.acquire().await.expect("the semaphore is never closed");
+        let shared = Arc::clone(&self.shared);
+        match tokio::task::spawn_blocking(move || read(&shared.views)).await {
+            Ok(value) => value,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
+    /// Reads of committed data, for threads that may block.
+    pub fn views(&self) -> &Views {
+        &self.shared.views
+    }
+
+    /// Who is connected and hears what.
+    pub fn router(&self) -> MutexGuard<'_, Router> {
+        lock(&self.shared.router)
+    }
+
+    /// Who is there.
+    pub fn presence(&self) -> MutexGuard<'_, Presence> {
+        lock(&self.shared.presence)
+    }
+
+    /// Tells watchers what changed in [`Machine::presence`]; call it after a change.
+    pub fn tell_presence(&self) {
+        self.shared.tell_presence(edge::now_ms());
+    }
+
+    /// How far everybody has read.
+    pub fn positions(&self) -> &Positions {
+        &self.shared.positions
+    }
+
+    /// From which ids are made.
+    pub fn key(&self) -> &ServerKey {
+        &self.key
+    }
+
+    /// Of the store: cursors of another are of no use.
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// Commands that wait.
+    pub fn waiting(&self) -> usize {
+        self.shared.intake.len()
+    }
+
+    /// The store, for its figures.
+    pub fn kv(&self) -> &dyn Kv {
+        &*self.shared.kv
+    }
+
+    /// A stamp for a command that is made now.
+    pub fn stamp(&self) -> Stamp {
+        self.shared.stamps.next()
+    }
+
+    /// Whether changes are taken.
+    pub fn status(&self) -> Status {
+        if self.shared.stopping.load(Ordering::Acquire) {
+            return Status::Stopping;
+        }
+        match self.shared.kv.status() {
+            kv::Status::Ready => Status::Serving,
+            kv::Status::Full(why) => Status::Full(why),
+            kv::Status::Stopped(why) => Status::ReadOnly(why),
+        }
+    }
+
+    /// Decides and commits what waits, writes what is merged, and ends the threads. Blocks.
+    pub fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        self.shared.intake.stop();
+        self.shared.keeper.ring();
+        for thread in std::mem::take(&mut *lock(&self.threads)) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the machine has panicked");
+            }
+        }
+    }
+}
+
+fn spawn(name: &str, shared: &Arc<Shared>, body: impl FnOnce(&Arc<Shared>) + Send + 'static) -> JoinHandle<()> {
+    let shared = Arc::clone(shared);
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || body(&shared)).expect("the system can start a thread")
+}
+
+/// The runner's thread: takes what waits, decides it, hands it to the committer.
+fn run(shared: &Arc<Shared>, mut runner: Runner, jobs: &SyncSender<Job>) {
+    let mut generation = shared.generation.load(Ordering::Acquire);
+    while let Some(submissions) = shared.intake.take(RUNNER_PATIENCE) {
+        let now = shared.generation.load(Ordering::Acquire);
+        if now != generation {
+            // What these commands would stand on is gone, and so is the order of their senders.
+            runner.reset();
+            for submission in submissions {
+                (submission.answer)(Answer::StorageFull);
+            }
+            shared.intake.refuse_all(now, &Answer::StorageFull);
+            generation = now;
+            continue;
+        }
+        if submissions.is_empty() {
+            continue;
+        }
+        runner.settle(shared.settled.load(Ordering::Acquire));
+        let (number, batch) = runner.prepare(submissions);
+        if jobs.send(Job::Decided { number, generation, batch }).is_err() {
+            return;
+        }
+    }
+}
