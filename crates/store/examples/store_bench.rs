@@ -9,6 +9,9 @@
 //! feed rows of 200 bytes and 64 marks. Values are random bytes. RATE, in messages a second,
 //! paces the batches; without it they follow each other.
 
+#![allow(clippy::disallowed_methods, reason = "measures time")]
+#![allow(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "figures for people")]
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -139,7 +142,7 @@ impl Load {
             let seq = *head;
             let key = event_key(conversation, seq);
             rows.push((key, self.value(EVENT_BYTES)));
-            let sender = [id(conversation), id(conversation ^ self.next() % 2)].concat();
+            let sender = [id(conversation), id(conversation ^ (self.next() % 2))].concat();
             let client = [(self.messages << 16).to_be_bytes(), self.next().to_be_bytes()].concat();
             rows.push((Key::new(Table::Dedupe, sender, client), self.value(DEDUPE_BYTES)));
             self.messages += 1;
@@ -204,7 +207,7 @@ fn write(engine: &str, dir: &Path, seconds: u64, batch: u64, rate: Option<u64>) 
     println!("{engine}.memory {} MiB at most", peak_memory_kib() / 1024);
     read(engine, store.as_ref(), &load);
     println!("written {}", load.messages);
-    std::thread::sleep(Duration::from_secs(60));
+    std::thread::sleep(Duration::from_mins(1));
 }
 
 /// Reads while the merging may still go on: a page of 50 and one key.
@@ -232,7 +235,7 @@ fn read(engine: &str, store: &dyn Engine, load: &Load) {
 fn status_kib(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("0");
-    line.split_whitespace().nth(0).and_then(|number| number.parse().ok()).unwrap_or(0)
+    line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 fn peak_memory_kib() -> u64 {

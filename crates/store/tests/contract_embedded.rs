@@ -7,18 +7,19 @@ use tempfile::TempDir;
 
 struct Embedded {
     kv: Option<EmbeddedKv>,
+    options: EmbeddedOptions,
     dir: TempDir,
 }
 
 impl Embedded {
-    fn new() -> Self {
-        let mut embedded = Self { kv: None, dir: tempfile::tempdir().expect("a directory") };
+    fn new(options: EmbeddedOptions) -> Self {
+        let mut embedded = Self { kv: None, options, dir: tempfile::tempdir().expect("a directory") };
         embedded.open();
         embedded
     }
 
     fn open(&mut self) {
-        self.kv = Some(EmbeddedKv::open(self.dir.path(), EmbeddedOptions::small()).expect("the store opens"));
+        self.kv = Some(EmbeddedKv::open(self.dir.path(), self.options.clone()).expect("the store opens"));
     }
 }
 
@@ -40,5 +41,13 @@ impl Subject for Embedded {
 
 #[test]
 fn embedded_keeps_the_contract() {
-    contract::run(|| Box::new(Embedded::new()));
+    contract::run(|| Box::new(Embedded::new(EmbeddedOptions::small())));
+}
+
+#[test]
+fn embedded_keeps_the_contract_with_next_to_no_memory() {
+    // Every few commits a memtable is written and a segment is full, so that rows are in memory,
+    // in files and in the log at once, in all mixtures.
+    let tiny = EmbeddedOptions { memtable_bytes: 4 << 10, segment_bytes: 32 << 10, log_bytes: 64 << 10, ..EmbeddedOptions::small() };
+    contract::run(|| Box::new(Embedded::new(tiny.clone())));
 }

@@ -1,5 +1,7 @@
 //! P8 for the log: a torn tail is cut, damage elsewhere is refused by file and offset.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod common;
 
 use std::fs;

@@ -1,6 +1,8 @@
 //! P8 for the tables: whatever happens to a file, opening is refused or reading is, naming the
 //! file; what is read is what was written.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod common;
 
 use std::fs;

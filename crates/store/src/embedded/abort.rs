@@ -1,4 +1,4 @@
-//! A switch that ends a running merge of files early, so that closing need not wait for it.
+//! A switch that ends a running merge of files early: for closing, or for the room it takes.
 
 use std::io;
 use std::sync::Arc;
@@ -6,19 +6,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use lsm_tree::compaction::filter::{CompactionFilter, Context, Factory, ItemAccessor, Verdict};
 
-/// Once thrown, merges fail with `io::ErrorKind::Interrupted`; what they had written is dropped.
+/// While thrown, merges fail with `io::ErrorKind::Interrupted`; what they had written is dropped.
 #[derive(Clone, Debug, Default)]
-pub(super) struct AbortSwitch(Arc<AtomicBool>);
+pub(super) struct AbortSwitch(Arc<Switches>);
+
+#[derive(Debug, Default)]
+struct Switches {
+    for_room: AtomicBool,
+    for_ever: AtomicBool,
+}
 
 impl AbortSwitch {
     /// Ends merges, now and from now on.
-    pub(super) fn throw(&self) {
-        self.0.store(true, Ordering::Relaxed);
+    pub(super) fn throw_for_ever(&self) {
+        self.0.for_ever.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it was thrown.
+    /// Ends merges for want of room, or lets them be made again.
+    pub(super) fn throw_for_room(&self, thrown: bool) {
+        self.0.for_room.store(thrown, Ordering::Relaxed);
+    }
+
+    /// Whether it is thrown.
     pub(super) fn is_thrown(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.for_room.load(Ordering::Relaxed) || self.0.for_ever.load(Ordering::Relaxed)
     }
 }
 

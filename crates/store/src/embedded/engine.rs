@@ -1,20 +1,17 @@
-//! The store at work: the way of a commit, and what the background threads do for it.
+//! The store at work: the way of a commit.
 //!
 //! A commit is written to the log and synced, then its rows go to memtables, where readers see
-//! them. Everything else can wait: memtables are written to files by one thread, files are
-//! merged by another. Must not know: how a store is opened.
+//! them. Everything else can wait for the threads in `background`. Must not know: how a store is
+//! opened.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use super::abort::AbortSwitch;
-use super::file::is_no_room;
 use super::frame::Frame;
 use super::log::{AppendError, Log, Segments};
 use super::options::EmbeddedOptions;
 use super::room::Room;
-use super::tables::TablesError;
-use super::tree::Tree;
 use super::trees::Trees;
 use super::work::Work;
 use crate::kv::{CommitError, Row, Status};
@@ -27,7 +24,7 @@ const SLOW_TOP_FILES: usize = 10;
 /// it is a rate of 25 MB a second, which merging keeps up with on a slow machine.
 const SLOW_NS_PER_BYTE: u64 = 4;
 
-/// A commit is slowed down by at most this.
+/// A commit is slowed down by at most this. Less, if files were merged meanwhile.
 const SLOW_MOST_MS: u64 = 100;
 
 /// With this many unmerged files commits wait until there are fewer.
@@ -36,8 +33,12 @@ const MAX_TOP_FILES: usize = 40;
 /// How long a committer waits before it looks again whether it still has to.
 const WAIT_MS: u64 = 100;
 
-/// How often the threads try again what found no room, or what is still missing.
-const RETRY_MS: u64 = 500;
+/// How long to wait for a merge to end that was told to.
+const MERGE_END_MS: u64 = 2_000;
+
+/// A reserved commit waits so often for the flusher to go through all its work, which may give
+/// back room.
+const RESERVED_ROUNDS: u32 = 4;
 
 /// Whether a commit may use what is kept aside for a full disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +51,10 @@ pub(super) enum Class {
 pub(super) struct Engine {
     pub(super) trees: Trees,
     log: Mutex<Log>,
-    segments: Arc<Segments>,
+    pub(super) segments: Arc<Segments>,
     pub(super) room: Room,
-    work: Work,
-    abort: AbortSwitch,
+    pub(super) work: Work,
+    pub(super) abort: AbortSwitch,
     options: EmbeddedOptions,
     /// Why nothing more is written.
     stopped: OnceLock<String>,
@@ -71,7 +72,8 @@ impl Engine {
         self.stopped.get().map_or(Ok(()), |why| Err(CommitError::Stopped(why.clone())))
     }
 
-    fn stop(&self, why: String) -> CommitError {
+    /// Takes no more commits from now on.
+    pub(super) fn stop(&self, why: String) -> CommitError {
         let why = self.stopped.get_or_init(|| why).clone();
         self.work.tell_done();
         CommitError::Stopped(why)
@@ -79,10 +81,11 @@ impl Engine {
 
     /// Whether ordinary commits would be taken now.
     pub(super) fn status(&self) -> Status {
-        match self.stopped.get() {
-            Some(why) => Status::Stopped(why.clone()),
-            None => self.room.full().map_or(Status::Ready, Status::Full),
+        if let Some(why) = self.stopped.get() {
+            return Status::Stopped(why.clone());
         }
+        let full = self.room.full().or_else(|| self.room.no_merge().filter(|_| self.is_behind()));
+        full.map_or(Status::Ready, Status::Full)
     }
 
     fn lock_log(&self) -> Result<MutexGuard<'_, Log>, CommitError> {
@@ -98,13 +101,10 @@ impl Engine {
         let mut frame = Frame::new(rows).map_err(CommitError::Refused)?;
         let mut log = self.lock_log()?;
         self.stopped()?;
-        if class == Class::Ordinary
-            && let Err(why) = self.room.check()
-        {
-            self.work.ask_flush();
-            return Err(CommitError::Refused(why));
+        if class == Class::Ordinary {
+            self.require_room()?;
         }
-        self.wait_for_threads()?;
+        self.wait_for_threads(class)?;
         self.slow_down(frame.len());
         let segment = log.active_sequence();
         let number = self.append(&mut log, &mut frame, class)?;
@@ -114,20 +114,62 @@ impl Engine {
         Ok(())
     }
 
+    /// Refuses when there is too little room.
+    fn require_room(&self) -> Result<(), CommitError> {
+        let was_full = self.room.full().is_some();
+        self.room.check().map_err(|why| {
+            if !was_full {
+                // What is in memory needs room too, and there still is some.
+                self.seal_all();
+            }
+            self.work.ask_flush();
+            CommitError::Refused(why)
+        })
+    }
+
     fn append(&self, log: &mut Log, frame: &mut Frame, class: Class) -> Result<u64, CommitError> {
+        let mut waits = 0;
         loop {
-            match log.append(frame) {
+            let round = self.work.rounds();
+            let scarce = self.room.full().is_some();
+            let error = match log.append(frame, scarce) {
                 Ok(number) => return Ok(number),
                 Err(AppendError::Broken(why)) => return Err(self.stop(why)),
-                Err(AppendError::NoRoom(error)) => {
-                    self.room.note_full("no room for the log", &error);
-                    if class == Class::Ordinary || !self.room.give_up_reserve() {
-                        self.work.ask_flush();
-                        return Err(CommitError::Refused(format!("no room for the log: {error}")));
-                    }
-                }
+                Err(AppendError::NoRoom(error)) => error,
+            };
+            self.room.note_full("no room for the log", &error);
+            if class == Class::Reserved && (self.end_merges("no room for the log") || self.room.give_up_reserve()) {
+                continue;
             }
+            if class == Class::Ordinary || waits == RESERVED_ROUNDS {
+                self.work.ask_flush();
+                return Err(CommitError::Refused(format!("no room for the log: {error}")));
+            }
+            // When the rows of the log are in tables, the log gives back its own room.
+            waits += 1;
+            self.seal_all();
+            self.wait_for_round(round);
         }
+    }
+
+    /// Takes from merges the room that they take. Returns whether there may have been such.
+    pub(super) fn end_merges(&self, why: &str) -> bool {
+        if self.room.no_merge().is_some() {
+            return false;
+        }
+        self.room.note_no_merge(why);
+        self.abort.throw_for_room(true);
+        self.work.wait_no_merge(Duration::from_millis(MERGE_END_MS));
+        // Asked again for how much room there is without them.
+        self.room.note_no_merge(why);
+        true
+    }
+
+    /// Waits until the flusher did all it could with what is sealed now.
+    fn wait_for_round(&self, round: u64) {
+        self.work.ask_flush();
+        // The round that is under way may not have seen it.
+        self.work.wait_round(round.saturating_add(2), Duration::from_millis(WAIT_MS));
     }
 
     /// Whether a commit must wait for the threads behind it.
@@ -142,23 +184,29 @@ impl Engine {
         let beyond = self.trees.most_top_files().saturating_sub(SLOW_TOP_FILES) as u64;
         if beyond > 0 {
             let pause = Duration::from_nanos(beyond * SLOW_NS_PER_BYTE * bytes);
-            std::thread::sleep(pause.min(Duration::from_millis(SLOW_MOST_MS)));
+            self.work.wait_done(self.work.done_so_far(), pause.min(Duration::from_millis(SLOW_MOST_MS)));
         }
     }
 
     /// Waits while the memtables are full, or files come faster than they are merged.
-    fn wait_for_threads(&self) -> Result<(), CommitError> {
+    fn wait_for_threads(&self, class: Class) -> Result<(), CommitError> {
+        let mut waits = 0;
         loop {
             let so_far = self.work.done_so_far();
             if !self.is_behind() {
                 return Ok(());
             }
             self.stopped()?;
-            if let Some(why) = self.room.full() {
-                return Err(CommitError::Refused(why));
+            if let Some(why) = self.room.full().or_else(|| self.room.no_merge()) {
+                if class == Class::Ordinary || waits == RESERVED_ROUNDS {
+                    return Err(CommitError::Refused(why));
+                }
+                waits += 1;
+                self.wait_for_round(self.work.rounds());
+            } else {
+                self.work.ask_flush();
+                self.work.wait_done(so_far, Duration::from_millis(WAIT_MS));
             }
-            self.work.ask_flush();
-            self.work.wait_done(so_far, Duration::from_millis(WAIT_MS));
         }
     }
 
@@ -170,11 +218,16 @@ impl Engine {
             sealed |= self.trees.largest().seal();
         }
         if turned {
-            sealed |= self.seal_old_memtables();
+            // On a full disk the log is kept as short as can be.
+            sealed |= if self.room.full().is_some() { self.seal_all() } else { self.seal_old_memtables() };
         }
         if sealed || turned {
             self.work.ask_flush();
         }
+    }
+
+    fn seal_all(&self) -> bool {
+        self.trees.all().iter().fold(false, |sealed, tree| sealed | tree.seal())
     }
 
     fn seal_old_memtables(&self) -> bool {
@@ -189,9 +242,7 @@ impl Engine {
     /// Writes all memtables to files, so that the log need not be read at the next start.
     pub(super) fn checkpoint(&self) -> Result<(), CommitError> {
         let log = self.lock_log()?;
-        for tree in self.trees.all() {
-            tree.seal();
-        }
+        self.seal_all();
         drop(log);
         loop {
             self.stopped()?;
@@ -207,102 +258,9 @@ impl Engine {
         }
     }
 
-    /// The thread that writes memtables to files and keeps the log and the reserve in order.
-    pub(super) fn run_flusher(&self) {
-        let mut patience = Some(Duration::ZERO);
-        while self.work.next_flush(patience) {
-            let complete = match self.keep_in_order() {
-                Ok(complete) => complete,
-                Err(why) => {
-                    self.stop(why);
-                    return;
-                }
-            };
-            self.work.tell_done();
-            patience = (!complete).then_some(Duration::from_millis(RETRY_MS));
-        }
-    }
-
-    /// Does what is due. `false` if something must be tried again.
-    fn keep_in_order(&self) -> Result<bool, String> {
-        let room = self.room.check().is_ok();
-        let flushed = self.flush_all()?;
-        self.segments.trim(self.trees.oldest_needed()).map_err(|error| format!("failed to trim the log: {error}"))?;
-        self.work.tell_done();
-        if !room || !flushed {
-            return Ok(false);
-        }
-        self.without_room(self.segments.make_spare(), "make a spare segment")?;
-        self.without_room(self.room.take_reserve(), "take the reserve")?;
-        Ok(!self.room.lacks_reserve())
-    }
-
-    /// Takes want of room for no failure.
-    fn without_room(&self, result: std::io::Result<()>, what: &str) -> Result<(), String> {
-        match result {
-            Err(error) if !is_no_room(&error) => Err(format!("failed to {what}: {error}")),
-            _ => Ok(()),
-        }
-    }
-
-    /// `false` if there was no room.
-    fn flush_all(&self) -> Result<bool, String> {
-        for (place, tree) in self.trees.all().iter().enumerate() {
-            loop {
-                match tree.flush() {
-                    Ok(false) => break,
-                    Ok(true) => self.work.ask_compact(place),
-                    Err(TablesError::Io(error)) if is_no_room(&error) => {
-                        self.room.note_full("no room for tables", &error);
-                        self.work.ask_compact(place);
-                        if !self.room.give_up_reserve() {
-                            return Ok(false);
-                        }
-                    }
-                    Err(error) => return Err(failed("write", tree, &error)),
-                }
-                self.work.tell_done();
-            }
-        }
-        Ok(true)
-    }
-
-    /// The thread that merges files.
-    pub(super) fn run_compactor(&self) {
-        for place in 0..self.trees.all().len() {
-            self.work.ask_compact(place);
-        }
-        while let Some(place) = self.work.next_compact() {
-            if let Err(why) = self.compact(place) {
-                self.stop(why);
-                return;
-            }
-        }
-    }
-
-    fn compact(&self, place: usize) -> Result<(), String> {
-        let tree = &self.trees.all()[place];
-        tree.remove_litter().map_err(|error| failed("clear", tree, &TablesError::Io(error)))?;
-        match tree.merge_files() {
-            Ok(true) => {
-                self.work.tell_done();
-                self.work.ask_compact(place);
-                Ok(())
-            }
-            Ok(false) => Ok(()),
-            Err(_) if self.abort.is_thrown() => Ok(()),
-            Err(TablesError::Io(error)) if is_no_room(&error) => {
-                // The next flush, which needs room too, asks again.
-                self.room.note_full("no room to merge tables", &error);
-                tree.remove_litter().map_err(|error| failed("clear", tree, &TablesError::Io(error)))
-            }
-            Err(error) => Err(failed("merge", tree, &error)),
-        }
-    }
-
     /// Ends the threads, and tells the log that it ends here.
     pub(super) fn close(&self, threads: Vec<std::thread::JoinHandle<()>>) {
-        self.abort.throw();
+        self.abort.throw_for_ever();
         self.work.close();
         for thread in threads {
             // A thread that panicked has no more to do.
@@ -314,21 +272,6 @@ impl Engine {
             // Without the mark, the next opening takes a lost end for a torn one. It is no more
             // than that, so a failure need not be told.
             drop(log.close());
-        }
-    }
-}
-
-fn failed(what: &str, tree: &Tree, error: &TablesError) -> String {
-    match error {
-        TablesError::Io(error) => format!("failed to {what} {}: {error}", tree.path().display()),
-        TablesError::Damaged(damage) => {
-            format!(
-                "failed to {what} {}: damaged file {} at byte {}: {}",
-                tree.path().display(),
-                damage.path.display(),
-                damage.offset,
-                damage.what
-            )
         }
     }
 }

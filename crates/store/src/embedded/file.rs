@@ -4,7 +4,7 @@
 //! Must not know: what is in the files.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -34,6 +34,8 @@ pub trait FileLayer: Send + Sync + 'static {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// A number that cannot be guessed and is not drawn twice: segments are told apart by it.
+    fn random(&self) -> io::Result<u64>;
     /// Bytes that may still be allocated on the file system of `dir`.
     fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
 }
@@ -41,7 +43,7 @@ pub trait FileLayer: Send + Sync + 'static {
 /// An open file. Offsets and lengths are bytes.
 pub trait LayerFile: Send + Sync {
     /// Its length.
-    fn len(&self) -> io::Result<u64>;
+    fn length(&self) -> io::Result<u64>;
     /// Fills `buffer` from `offset`; an end before that is an error.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
     /// Writes all of `bytes` at `offset`. After an error any part may have been written.
@@ -80,6 +82,12 @@ impl FileLayer for StdFiles {
         File::open(dir)?.sync_all()
     }
 
+    fn random(&self) -> io::Result<u64> {
+        let mut bytes = [0; 8];
+        File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(dir)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
@@ -89,7 +97,7 @@ impl FileLayer for StdFiles {
 struct StdFile(File);
 
 impl LayerFile for StdFile {
-    fn len(&self) -> io::Result<u64> {
+    fn length(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
 

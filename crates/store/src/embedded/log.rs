@@ -12,15 +12,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::OpenError;
 use super::file::{FileLayer, LayerFile, Open, is_no_room};
-use super::frame::Frame;
+use super::frame::{self, Frame};
 use super::manifest::ManifestFile;
 use super::segment::{self, FIRST_FRAME, Segment};
 
-// Segments that are not yet part of the log. The committer and the background thread, who may
-// make one at the same time, use different names.
-const SPARE_NAME: &str = "spare";
+// Segments that are not yet part of the log. The committer and the background thread may make
+// one at the same time, so they use different names; and a spare has a name of its own, since
+// the next one may be made while it is being put to use.
+const SPARE_PREFIX: &str = "spare-";
 const UNFINISHED_SPARE_NAME: &str = "unfinished-spare";
 const UNFINISHED_NAME: &str = "unfinished";
+
+/// A segment for which there is little room is this part of the usual length.
+const SHORT_PART: u64 = 8;
 
 /// Written in pieces of this many bytes when a segment is filled with zeros.
 const ZEROS_BYTES: usize = 1 << 20;
@@ -44,7 +48,15 @@ struct Sealed {
 struct SegmentsState {
     manifest: ManifestFile,
     sealed: VecDeque<Sealed>,
-    spare: Option<(Box<dyn LayerFile>, u64)>,
+    spare: Option<Spare>,
+    spares_made: u64,
+}
+
+/// A segment that is ready to become part of the log.
+struct Spare {
+    file: Box<dyn LayerFile>,
+    length: u64,
+    name: String,
 }
 
 /// The log's files other than the one being written.
@@ -60,6 +72,11 @@ impl Segments {
         // A panic under this lock leaves at worst a manifest in memory that is behind the one on
         // disk, which the next write puts right.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The length of a segment that holds no larger frame.
+    pub(super) fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
     }
 
     /// Removes segments all of whose frames are below `number`.
@@ -87,9 +104,13 @@ impl Segments {
 
     /// Makes a spare segment ready if there is none, so that the committer need not.
     pub(super) fn make_spare(&self) -> io::Result<()> {
-        if self.lock().spare.is_some() {
+        let mut state = self.lock();
+        if state.spare.is_some() {
             return Ok(());
         }
+        state.spares_made += 1;
+        let name = format!("{SPARE_PREFIX}{}", state.spares_made);
+        drop(state);
         let file = self.allocate(UNFINISHED_SPARE_NAME, self.segment_bytes)?;
         let zeros = vec![0; ZEROS_BYTES];
         let mut offset = 0;
@@ -99,10 +120,25 @@ impl Segments {
             offset += piece;
         }
         file.sync()?;
-        self.files.rename(&self.dir.join(UNFINISHED_SPARE_NAME), &self.dir.join(SPARE_NAME))?;
+        self.files.rename(&self.dir.join(UNFINISHED_SPARE_NAME), &self.dir.join(&name))?;
         self.files.sync_dir(&self.dir)?;
-        self.lock().spare = Some((file, self.segment_bytes));
+        self.lock().spare = Some(Spare { file, length: self.segment_bytes, name });
         Ok(())
+    }
+
+    /// A new file for a segment of at least this length, shorter than usual if there is little
+    /// room.
+    fn allocate_some(&self, least: u64, scarce: bool) -> io::Result<Spare> {
+        let allocate = |length| Ok(Spare { file: self.allocate(UNFINISHED_NAME, length)?, length, name: UNFINISHED_NAME.to_owned() });
+        let usual = self.segment_bytes.max(least);
+        let short = (self.segment_bytes / SHORT_PART).max(least);
+        if !scarce {
+            match allocate(usual) {
+                Err(error) if is_no_room(&error) => {}
+                other => return other,
+            }
+        }
+        allocate(short)
     }
 
     /// A new file of this name and length; nothing is left of it on an error.
@@ -159,7 +195,7 @@ impl Log {
                 files,
                 dir: dir.to_owned(),
                 segment_bytes,
-                state: Mutex::new(SegmentsState { manifest, sealed, spare: None }),
+                state: Mutex::new(SegmentsState { manifest, sealed, spare: None, spares_made: 0 }),
             }),
             store,
             active: Active { file, sequence: header.sequence, salt: header.salt, length, end },
@@ -182,44 +218,52 @@ impl Log {
         self.active.sequence
     }
 
-    /// Writes a frame and makes it durable. Returns its number. After `Broken` it must not be
-    /// called again.
-    pub(super) fn append(&mut self, frame: &mut Frame) -> Result<u64, AppendError> {
+    /// Writes a frame and makes it durable. Returns its number. `scarce`: room must be left for
+    /// others. After `Broken` it must not be called again.
+    pub(super) fn append(&mut self, frame: &mut Frame, scarce: bool) -> Result<u64, AppendError> {
         if self.active.end + frame.len() > self.active.length {
-            self.next_segment(frame.len())?;
+            self.next_segment(frame.len(), scarce)?;
         }
         let number = self.next_number;
         let bytes = frame.seal(self.active.salt, number);
-        self.active.file.write_all_at(bytes, self.active.end).map_err(|error| {
-            if is_no_room(&error) {
-                // A part of the frame is no frame, and the next one goes to the same place.
-                AppendError::NoRoom(error)
-            } else {
-                AppendError::Broken(format!("failed to write to the log: {error}"))
-            }
-        })?;
+        if let Err(error) = self.active.file.write_all_at(bytes, self.active.end) {
+            return Err(self.unwrite(error));
+        }
         self.active.file.sync().map_err(|error| AppendError::Broken(format!("failed to sync the log: {error}")))?;
         self.active.end += frame.len();
         self.next_number += 1;
         Ok(number)
     }
 
+    /// After a write that failed: makes sure that no whole frame is found in its place.
+    fn unwrite(&self, error: io::Error) -> AppendError {
+        if !is_no_room(&error) {
+            return AppendError::Broken(format!("failed to write to the log: {error}"));
+        }
+        let nothing = [0; frame::HEADER_BYTES];
+        let undone = self.active.file.write_all_at(&nothing, self.active.end).and_then(|()| self.active.file.sync());
+        match undone {
+            Ok(()) => AppendError::NoRoom(error),
+            Err(second) => AppendError::Broken(format!("failed to undo a write to the log: {second}, after: {error}")),
+        }
+    }
+
     /// Turns to a new segment with room for a frame of `bytes`.
-    fn next_segment(&mut self, bytes: u64) -> Result<(), AppendError> {
+    fn next_segment(&mut self, bytes: u64, scarce: bool) -> Result<(), AppendError> {
         let segments = Arc::clone(&self.segments);
-        let length = segments.segment_bytes.max(FIRST_FRAME + bytes);
-        let spare = segments.lock().spare.take_if(|(_, spare_length)| *spare_length >= length);
-        let (file, length, name) = match spare {
-            Some((file, length)) => (file, length, SPARE_NAME),
-            None => (segments.allocate(UNFINISHED_NAME, length).map_err(classify("allocate"))?, length, UNFINISHED_NAME),
+        let least = FIRST_FRAME + bytes;
+        let spare = segments.lock().spare.take_if(|spare| spare.length >= least);
+        let Spare { file, length, name } = match spare {
+            Some(spare) => spare,
+            None => segments.allocate_some(least, scarce).map_err(classify("allocate"))?,
         };
         let header = segment::Header {
             store: self.store,
             sequence: self.active.sequence + 1,
             first_number: self.next_number,
-            salt: random().map_err(classify("draw a random number for"))?,
+            salt: segments.files.random().map_err(classify("draw a random number for"))?,
         };
-        install(&segments, file.as_ref(), name, &header).map_err(classify("begin"))?;
+        install(&segments, file.as_ref(), &name, &header).map_err(classify("begin"))?;
         let mut state = segments.lock();
         state
             .manifest
@@ -255,14 +299,9 @@ fn install(segments: &Segments, file: &dyn LayerFile, name: &str, header: &segme
     segments.files.sync_dir(&segments.dir)
 }
 
-/// A number that no other segment or store bears, and that nobody outside can guess.
-pub(super) fn random() -> io::Result<u64> {
-    getrandom::u64().map_err(|error| io::Error::other(error.to_string()))
-}
-
 /// Makes the first segment and the manifest of a new log.
 pub(super) fn create(files: &dyn FileLayer, dir: &Path, segment_bytes: u64) -> Result<(), OpenError> {
-    let draw = || random().map_err(OpenError::io("draw a random number for", dir));
+    let draw = || files.random().map_err(OpenError::io("draw a random number for", dir));
     let header = segment::Header { store: draw()?, sequence: 1, first_number: 1, salt: draw()? };
     let path = segment::path(dir, 1);
     let file = files.open(&path, Open::CreateNew).map_err(OpenError::io("create", &path))?;

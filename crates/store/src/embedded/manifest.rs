@@ -94,7 +94,7 @@ impl ManifestFile {
             io::ErrorKind::NotFound => OpenError::damaged(&path, 0, "the file is missing"),
             _ => OpenError::io("open", &path)(source),
         })?;
-        let length = file.len().map_err(OpenError::io("read", &path))?;
+        let length = file.length().map_err(OpenError::io("read", &path))?;
         let mut bytes = vec![0; 2 * SLOT_BYTES];
         if length != bytes.len() as u64 {
             return Err(OpenError::damaged(&path, length, format!("{length} bytes long, not {}", bytes.len())));

@@ -92,11 +92,10 @@ impl Memtable {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// What is known here of each key, all as of one moment: `None` if nothing,
-    /// `Some(None)` if it was removed.
-    pub(super) fn get(&self, keys: &[ByteView]) -> Vec<Option<Option<ByteView>>> {
+    /// The rows of these keys that are here, all as of one moment.
+    pub(super) fn get(&self, keys: &[ByteView]) -> Vec<Option<Row>> {
         let map = self.read();
-        keys.iter().map(|key| map.get(key).cloned()).collect()
+        keys.iter().map(|key| map.get_key_value(key).map(|(key, value)| (key.clone(), value.clone()))).collect()
     }
 
     /// Rows between the bounds, in the direction asked, up to `limit` that were not removed.

@@ -6,6 +6,7 @@
 //! rows mean.
 
 mod abort;
+mod background;
 mod engine;
 mod error;
 pub mod file;
@@ -41,7 +42,7 @@ use log::Log;
 use manifest::ManifestFile;
 pub use options::{
     DEFAULT_CACHE_BYTES, DEFAULT_LOG_BYTES, DEFAULT_LOW_WATER_BYTES, DEFAULT_MEMTABLE_BYTES, DEFAULT_RESERVE_BYTES, DEFAULT_SEGMENT_BYTES,
-    EmbeddedOptions,
+    DEFAULT_TABLE_BYTES, EmbeddedOptions,
 };
 use recover::Recovered;
 use room::Room;
@@ -73,7 +74,7 @@ impl EmbeddedKv {
         let abort = AbortSwitch::default();
         let make = |layout: &Layout| {
             log::create(options.files.as_ref(), &layout.log(), options.segment_bytes)?;
-            Trees::open(&layout.tables(), Shared::new(options.cache_bytes, abort.clone())).map(drop)
+            Trees::open(&layout.tables(), Shared::new(&options, abort.clone())).map(drop)
         };
         let layout = Layout::open(dir, make)?;
         let engine = Arc::new(open_engine(&layout, options, abort.clone())?);
@@ -128,7 +129,7 @@ fn open_engine(layout: &Layout, options: EmbeddedOptions, abort: AbortSwitch) ->
         tables_config::check(&layout.tables(), table)?;
     }
     recover::settle(&recovered)?;
-    let trees = Trees::open(&layout.tables(), Shared::new(options.cache_bytes, abort.clone()))?;
+    let trees = Trees::open(&layout.tables(), Shared::new(&options, abort.clone()))?;
     replay(layout, &options, &manifest, &recovered, &trees)?;
     recover::remove_leftovers(files.as_ref(), &layout.log(), manifest.current())?;
     if manifest.current().closed_after.is_some() {

@@ -13,6 +13,9 @@ pub const DEFAULT_MEMTABLE_BYTES: u64 = 64 << 20;
 pub const DEFAULT_SEGMENT_BYTES: u64 = 32 << 20;
 /// Log that may be kept, and must be read again after a crash, by default.
 pub const DEFAULT_LOG_BYTES: u64 = 256 << 20;
+/// Length of a file of a table, by default. A file is handed to the system at once and then
+/// synced, and a commit's own sync waits behind that, so it is not long.
+pub const DEFAULT_TABLE_BYTES: u64 = 16 << 20;
 /// Room on the disk below which ordinary commits are refused, by default: what the memtables,
 /// a new segment and a compaction may still need.
 pub const DEFAULT_LOW_WATER_BYTES: u64 = 160 << 20;
@@ -32,6 +35,8 @@ pub struct EmbeddedOptions {
     pub segment_bytes: u64,
     /// When this much of the log is kept, tables are written so that its oldest part can go.
     pub log_bytes: u64,
+    /// Length of a file of a table. Merging files takes room for a few dozen of them for a while.
+    pub table_bytes: u64,
     /// With less room than this on the disk, ordinary commits are refused.
     pub low_water_bytes: u64,
     /// Room kept aside on the disk, given up when a reserved commit or the writing of tables
@@ -48,6 +53,7 @@ impl Default for EmbeddedOptions {
             memtable_bytes: DEFAULT_MEMTABLE_BYTES,
             segment_bytes: DEFAULT_SEGMENT_BYTES,
             log_bytes: DEFAULT_LOG_BYTES,
+            table_bytes: DEFAULT_TABLE_BYTES,
             low_water_bytes: DEFAULT_LOW_WATER_BYTES,
             reserve_bytes: DEFAULT_RESERVE_BYTES,
             files: Arc::new(StdFiles),
@@ -64,6 +70,7 @@ impl EmbeddedOptions {
             memtable_bytes: 1 << 20,
             segment_bytes: 1 << 20,
             log_bytes: 4 << 20,
+            table_bytes: 256 << 10,
             low_water_bytes: 3 << 20,
             reserve_bytes: 1 << 20,
             files: Arc::new(StdFiles),
@@ -78,6 +85,7 @@ impl fmt::Debug for EmbeddedOptions {
             .field("memtable_bytes", &self.memtable_bytes)
             .field("segment_bytes", &self.segment_bytes)
             .field("log_bytes", &self.log_bytes)
+            .field("table_bytes", &self.table_bytes)
             .field("low_water_bytes", &self.low_water_bytes)
             .field("reserve_bytes", &self.reserve_bytes)
             .finish_non_exhaustive()

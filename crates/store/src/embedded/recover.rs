@@ -10,7 +10,7 @@ use std::path::Path;
 use super::error::OpenError;
 use super::file::FileLayer;
 use super::manifest::{Manifest, ManifestFile};
-use super::segment::{self, Extent, Segment};
+use super::segment::{self, Extent, Segment, Visit};
 
 /// The log, found sound.
 pub(super) struct Recovered {
@@ -118,7 +118,7 @@ pub(super) fn replay(
     recovered: &Recovered,
     from: u64,
     store: u64,
-    visit: &mut dyn FnMut(u64, &[u8]) -> Result<(), OpenError>,
+    visit: &mut Visit<'_>,
 ) -> Result<(), OpenError> {
     let mut visit_from = |number: u64, payload: &[u8]| if number >= from { visit(number, payload) } else { Ok(()) };
     for (sequence, last_number) in &recovered.sealed {

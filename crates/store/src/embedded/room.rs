@@ -14,6 +14,8 @@ use super::layout::RESERVE_NAME;
 struct State {
     /// Why there is too little room, if so.
     full: Option<String>,
+    /// Why files are not merged, and how much room there was then, if so.
+    no_merge: Option<(String, u64)>,
     /// Whether the reserve is there to be given up.
     reserve: bool,
 }
@@ -60,6 +62,33 @@ impl Room {
     /// Why there is too little room, as last seen.
     pub(super) fn full(&self) -> Option<String> {
         self.state().full.clone()
+    }
+
+    /// Notes that files are not merged for want of room. Asked when their room was given back.
+    pub(super) fn note_no_merge(&self, why: &str) {
+        let free = self.files.free_bytes(&self.dir).unwrap_or(0);
+        self.state().no_merge = Some((why.to_owned(), free));
+    }
+
+    /// Why files are not merged, if so.
+    pub(super) fn no_merge(&self) -> Option<String> {
+        self.state().no_merge.as_ref().map(|(why, _)| why.clone())
+    }
+
+    /// Whether files were not merged and there is more room now. If so, that is forgotten.
+    pub(super) fn may_merge_again(&self) -> bool {
+        let mut state = self.state();
+        let Some((_, before)) = state.no_merge else { return false };
+        let more = self.files.free_bytes(&self.dir).is_ok_and(|free| free > before + self.low_water_bytes / 8);
+        if more {
+            state.no_merge = None;
+        }
+        more
+    }
+
+    /// Whether there is room for this much beside what commits need.
+    pub(super) fn is_for(&self, bytes: u64) -> bool {
+        self.files.free_bytes(&self.dir).is_ok_and(|free| free >= self.low_water_bytes + bytes)
     }
 
     /// Gives up the reserve. Returns whether there was one.

@@ -19,6 +19,9 @@ const HEADER_BYTES: usize = 64;
 const MAGIC: u64 = u64::from_le_bytes(*b"chirrupL");
 const EXTENSION: &str = ".log";
 
+/// What is shown each frame of a segment: its number and its payload.
+pub(super) type Visit<'a> = dyn FnMut(u64, &[u8]) -> Result<(), OpenError> + 'a;
+
 /// How much of a segment is read at once, bytes.
 const WINDOW_BYTES: usize = 1 << 20;
 
@@ -91,7 +94,7 @@ impl Segment {
             io::ErrorKind::NotFound => OpenError::damaged(&path, 0, "the file is missing"),
             _ => OpenError::io("open", &path)(source),
         })?;
-        let length = file.len().map_err(OpenError::io("read", &path))?;
+        let length = file.length().map_err(OpenError::io("read", &path))?;
         let mut bytes = [0; HEADER_BYTES];
         if length < FIRST_FRAME {
             return Err(OpenError::damaged(&path, length, "the file ends within its header"));
@@ -106,9 +109,8 @@ impl Segment {
         Ok(Self { file, path, header, length })
     }
 
-    /// Reads frames from the first on, showing each to `visit` (its number and its payload),
-    /// up to the first that is not whole.
-    pub(super) fn scan(&self, visit: &mut dyn FnMut(u64, &[u8]) -> Result<(), OpenError>) -> Result<Extent, OpenError> {
+    /// Reads frames from the first on, showing each to `visit`, up to the first that is not whole.
+    pub(super) fn scan(&self, visit: &mut Visit<'_>) -> Result<Extent, OpenError> {
         let mut window = Window::new(self);
         let mut extent = Extent { end: FIRST_FRAME, next_number: self.header.first_number, last_frame: None };
         while let Some((header, bytes)) = self.frame_at(&mut window, extent.end)? {

@@ -22,8 +22,9 @@ use super::abort::AbortSwitch;
 use super::error::OpenError;
 use super::memtable::Row;
 use super::merge::Live;
+use super::options::EmbeddedOptions;
 use super::tables_check::{self, Damage, Expected};
-use super::tables_config::{self, TABLE_TARGET_BYTES};
+use super::tables_config;
 use crate::kv::Table;
 
 /// When this many files wait at the top, they are merged into the level below.
@@ -34,6 +35,10 @@ const TOP_FILES: u8 = 4;
 const WATERMARK: SeqNo = SeqNo::MAX;
 
 type Rows = Box<dyn DoubleEndedIterator<Item = lsm_tree::Result<InternalValue>>>;
+// The library's type for a set of files cannot be named, so it is kept in these.
+type Get = dyn Fn(&[u8]) -> Result<Option<Slice>, TablesError> + Send + Sync;
+type ScanRange = dyn Fn(&(Bound<Slice>, Bound<Slice>)) -> Rows + Send + Sync;
+type List = dyn Fn() -> Vec<Expected> + Send + Sync;
 type Bounds = (Bound<ByteView>, Bound<ByteView>);
 
 /// Why files could not be read or written.
@@ -54,13 +59,15 @@ pub(super) struct Shared {
     pub(super) descriptors: Arc<lsm_tree::DescriptorTable>,
     /// Ends merges.
     pub(super) abort: AbortSwitch,
+    /// Length of a file.
+    pub(super) table_bytes: u64,
 }
 
 impl Shared {
-    /// A cache of this many bytes, and the rest.
-    pub(super) fn new(cache_bytes: u64, abort: AbortSwitch) -> Self {
+    pub(super) fn new(options: &EmbeddedOptions, abort: AbortSwitch) -> Self {
         Self {
-            cache: Arc::new(lsm_tree::Cache::with_capacity_bytes(cache_bytes)),
+            cache: Arc::new(lsm_tree::Cache::with_capacity_bytes(options.cache_bytes)),
+            table_bytes: options.table_bytes,
             descriptors: Arc::new(lsm_tree::DescriptorTable::new(tables_config::OPEN_FILES)),
             abort,
         }
@@ -74,8 +81,9 @@ pub(super) struct Tables {
     strategy: Arc<Leveled>,
     /// Ids of files that failed work may have left behind.
     litter: Mutex<Vec<Range<u64>>>,
-    /// Held while rows are being written to files.
+    /// Held while rows are being written to files, and while files are being merged.
     writing: Mutex<()>,
+    merging: Mutex<()>,
 }
 
 impl Tables {
@@ -88,8 +96,15 @@ impl Tables {
             .with_compaction_filter_factory(Some(Arc::new(shared.abort.clone())));
         let tree = catch_unwind(AssertUnwindSafe(|| config.open())).unwrap_or(Err(lsm_tree::Error::Unrecoverable));
         let tree = tree.map_err(|error| open_error(error, &path))?;
-        let strategy = Leveled::default().with_l0_threshold(TOP_FILES).with_table_target_size(TABLE_TARGET_BYTES);
-        Ok(Self { path, tree, strategy: Arc::new(strategy), litter: Mutex::default(), writing: Mutex::default() })
+        let strategy = Leveled::default().with_l0_threshold(TOP_FILES).with_table_target_size(shared.table_bytes);
+        Ok(Self {
+            path,
+            tree,
+            strategy: Arc::new(strategy),
+            litter: Mutex::default(),
+            writing: Mutex::default(),
+            merging: Mutex::default(),
+        })
     }
 
     /// Their directory.
@@ -125,6 +140,7 @@ impl Tables {
 
     /// Merges some files, if there are any that should be. Returns whether it did.
     pub(super) fn merge(&self) -> Result<bool, TablesError> {
+        let _merging = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.tree.current_version().id();
         let first_id = self.tree.next_table_id();
         let strategy = Arc::clone(&self.strategy);
@@ -144,9 +160,11 @@ impl Tables {
         self.litter.lock().unwrap_or_else(PoisonError::into_inner).push(ids);
     }
 
-    /// Removes files that failed work left behind. Not during `merge`.
+    /// Removes files that failed work left behind. While files are being merged, nothing: that
+    /// work fails too, and is followed by another call.
     pub(super) fn remove_litter(&self) -> io::Result<()> {
         let _not_writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(_not_merging) = self.merging.try_lock() else { return Ok(()) };
         let ranges = std::mem::take(&mut *self.litter.lock().unwrap_or_else(PoisonError::into_inner));
         if ranges.is_empty() {
             return Ok(());
@@ -243,9 +261,9 @@ pub(super) struct Reader {
     id: u64,
     top_files: usize,
     dir: PathBuf,
-    get: Box<dyn Fn(&[u8]) -> Result<Option<Slice>, TablesError> + Send + Sync>,
-    range: Box<dyn Fn(&(Bound<Slice>, Bound<Slice>)) -> Rows + Send + Sync>,
-    list: Arc<dyn Fn() -> Vec<Expected> + Send + Sync>,
+    get: Box<Get>,
+    range: Box<ScanRange>,
+    list: Arc<List>,
 }
 
 impl Reader {

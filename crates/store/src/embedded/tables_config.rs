@@ -13,10 +13,6 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::error::OpenError;
 use crate::kv::Table;
 
-/// A file of a tree is about this long, bytes. A file is written to the system in one go and then
-/// synced, and a commit's own sync waits behind that, so it is kept small.
-pub(super) const TABLE_TARGET_BYTES: u64 = 16 << 20;
-
 /// Open files of all trees together.
 pub(super) const OPEN_FILES: usize = 512;
 

@@ -136,7 +136,7 @@ impl Tree {
         Ok(None)
     }
 
-    /// Removes files that failed work left behind. Not during `merge_files`.
+    /// Removes files that failed work left behind.
     pub(super) fn remove_litter(&self) -> io::Result<()> {
         self.tables.remove_litter()
     }
@@ -159,7 +159,7 @@ impl Tree {
             let older = memtable.get(keys);
             found = found.into_iter().zip(older).map(|(newer, older)| newer.or(older)).collect();
         }
-        keys.iter().zip(found).map(|(key, found)| found.map_or_else(|| view.files.get(key), Ok)).collect()
+        keys.iter().zip(found).map(|(key, found)| found.map_or_else(|| view.files.get(key), |(_, value)| Ok(value))).collect()
     }
 
     /// Rows between the bounds as of one moment, in the direction asked.

@@ -19,7 +19,7 @@ use crate::kv::{Entry, Key, Range, ReadError, Table};
 
 /// The trees of all tables.
 pub(super) struct Trees {
-    trees: Vec<Tree>,
+    all: Vec<Tree>,
     shared: Shared,
     /// The last frame whose rows are in memtables or files.
     applied: AtomicU64,
@@ -29,16 +29,16 @@ impl Trees {
     /// Opens the tree of each table, or makes empty ones.
     pub(super) fn open(dir: &Path, shared: Shared) -> Result<Self, OpenError> {
         let trees = Table::ALL.into_iter().map(|table| Tree::open(dir, table, &shared)).collect::<Result<_, _>>()?;
-        Ok(Self { trees, shared, applied: AtomicU64::new(0) })
+        Ok(Self { all: trees, shared, applied: AtomicU64::new(0) })
     }
 
     /// Every tree.
     pub(super) fn all(&self) -> &[Tree] {
-        &self.trees
+        &self.all
     }
 
     fn tree(&self, table: Table) -> &Tree {
-        &self.trees[table as usize - 1]
+        &self.all[table as usize - 1]
     }
 
     /// Writes the rows of frame `number` to the memtables, leaving out those of tables in whose
@@ -49,7 +49,7 @@ impl Trees {
     /// Says what is wrong with the payload; nothing was written then.
     pub(super) fn apply(&self, number: u64, payload: &[u8], persisted: Option<&[u64]>) -> Result<(), String> {
         let rows = frame::rows(payload).collect::<Result<Vec<_>, _>>()?;
-        for (place, tree) in self.trees.iter().enumerate() {
+        for (place, tree) in self.all.iter().enumerate() {
             let of_tree = rows.iter().filter(|row| row.table as usize - 1 == place).map(|row| (row.key, row.value));
             let missing = persisted.is_none_or(|persisted| number > persisted[place]);
             if missing && of_tree.clone().next().is_some() {
@@ -67,37 +67,37 @@ impl Trees {
 
     /// The highest frame in the files of each tree, 0 for none.
     pub(super) fn persisted(&self) -> Vec<u64> {
-        self.trees.iter().map(Tree::persisted).collect()
+        self.all.iter().map(Tree::persisted).collect()
     }
 
     /// Memory of memtables, bytes: those being written, and those that wait for files.
     pub(super) fn memtable_bytes(&self) -> (u64, u64) {
-        let active = self.trees.iter().map(Tree::active_bytes).sum();
-        let sealed = self.trees.iter().map(Tree::sealed_bytes).sum();
+        let active = self.all.iter().map(Tree::active_bytes).sum();
+        let sealed = self.all.iter().map(Tree::sealed_bytes).sum();
         (active, sealed)
     }
 
     /// The tree with the largest memtable being written.
     pub(super) fn largest(&self) -> &Tree {
-        self.trees.iter().max_by_key(|tree| tree.active_bytes()).expect("there are tables")
+        self.all.iter().max_by_key(|tree| tree.active_bytes()).expect("there are tables")
     }
 
     /// Unmerged files, of the table that has the most.
     pub(super) fn most_top_files(&self) -> usize {
-        self.trees.iter().map(Tree::top_files).max().unwrap_or(0)
+        self.all.iter().map(Tree::top_files).max().unwrap_or(0)
     }
 
     /// The oldest frame that must be read again after a crash; one more than the last if none.
     pub(super) fn oldest_needed(&self) -> u64 {
         // Asked first: a frame that is applied meanwhile is not below it.
         let next = self.applied.load(Ordering::Acquire) + 1;
-        self.trees.iter().filter_map(Tree::oldest_needed).min().map_or(next, |needed| needed.min(next))
+        self.all.iter().filter_map(Tree::oldest_needed).min().map_or(next, |needed| needed.min(next))
     }
 
     /// Memory for cached blocks, filters, indexes and memtables, bytes.
     pub(super) fn memory_bytes(&self) -> u64 {
         let (active, sealed) = self.memtable_bytes();
-        self.shared.cache.size() + active + sealed + self.trees.iter().map(Tree::pinned_bytes).sum::<u64>()
+        self.shared.cache.size() + active + sealed + self.all.iter().map(Tree::pinned_bytes).sum::<u64>()
     }
 
     /// The values of keys, in their order.

@@ -1,0 +1,146 @@
+//! What goes on behind the commits: one thread writes memtables to files and keeps the log and
+//! the reserve in order, another merges files.
+//!
+//! Want of room is no failure here: it is noted, and tried again when there is more. Any other
+//! error stops the store, for what was acknowledged is safe in the log and a later opening may
+//! find the disk in order.
+
+use std::time::Duration;
+
+use super::engine::Engine;
+use super::file::is_no_room;
+use super::tables::TablesError;
+use super::tree::Tree;
+
+/// How often is tried again what found no room.
+const RETRY_MS: u64 = 500;
+
+impl Engine {
+    /// The thread that writes memtables to files and keeps the log and the reserve in order.
+    pub(super) fn run_flusher(&self) {
+        let mut patience = Some(Duration::ZERO);
+        while self.work.next_flush(patience) {
+            let complete = match self.keep_in_order() {
+                Ok(complete) => complete,
+                Err(why) => {
+                    self.stop(why);
+                    break;
+                }
+            };
+            self.work.tell_round();
+            patience = (!complete).then_some(Duration::from_millis(RETRY_MS));
+        }
+        self.work.tell_last_round();
+    }
+
+    /// Does what is due. `false` if something must be tried again.
+    fn keep_in_order(&self) -> Result<bool, String> {
+        let flushed = self.flush_all()?;
+        self.segments.trim(self.trees.oldest_needed()).map_err(|error| format!("failed to trim the log: {error}"))?;
+        self.work.tell_done();
+        if self.room.may_merge_again() {
+            self.abort.throw_for_room(false);
+            self.ask_compact_all();
+        }
+        if self.room.check().is_err() || !flushed {
+            return Ok(false);
+        }
+        if self.room.is_for(self.segments.segment_bytes()) {
+            but_for_room(self.segments.make_spare(), "make a spare segment")?;
+        }
+        but_for_room(self.room.take_reserve(), "take the reserve")?;
+        Ok(!self.room.lacks_reserve() && self.room.full().is_none() && self.room.no_merge().is_none())
+    }
+
+    fn ask_compact_all(&self) {
+        for place in 0..self.trees.all().len() {
+            self.work.ask_compact(place);
+        }
+    }
+
+    /// `false` if there was no room.
+    fn flush_all(&self) -> Result<bool, String> {
+        for (place, tree) in self.trees.all().iter().enumerate() {
+            loop {
+                match tree.flush() {
+                    Ok(false) => break,
+                    Ok(true) => self.work.ask_compact(place),
+                    Err(TablesError::Io(error)) if is_no_room(&error) => {
+                        self.room.note_full("no room for tables", &error);
+                        let more = self.end_merges("no room for tables");
+                        clear(tree)?;
+                        if !more && !self.room.give_up_reserve() {
+                            return Ok(false);
+                        }
+                    }
+                    Err(error) => return Err(failed("write", tree, &error)),
+                }
+                self.work.tell_done();
+            }
+        }
+        Ok(true)
+    }
+
+    /// The thread that merges files.
+    pub(super) fn run_compactor(&self) {
+        self.ask_compact_all();
+        while let Some(place) = self.work.next_compact() {
+            if let Err(why) = self.compact(place) {
+                self.stop(why);
+                return;
+            }
+        }
+    }
+
+    fn compact(&self, place: usize) -> Result<(), String> {
+        if self.room.no_merge().is_some() {
+            // All trees are asked for again when there is room.
+            return Ok(());
+        }
+        let tree = &self.trees.all()[place];
+        match tree.merge_files() {
+            Ok(true) => {
+                self.work.tell_done();
+                self.work.ask_compact(place);
+                Ok(())
+            }
+            Ok(false) => Ok(()),
+            Err(_) if self.abort.is_thrown() => clear(tree),
+            Err(TablesError::Io(error)) if is_no_room(&error) => {
+                clear(tree)?;
+                self.room.note_no_merge(&format!("no room to merge tables: {error}"));
+                self.work.ask_flush();
+                Ok(())
+            }
+            Err(error) => Err(failed("merge", tree, &error)),
+        }
+    }
+}
+
+/// Takes want of room for no failure.
+fn but_for_room(result: std::io::Result<()>, what: &str) -> Result<(), String> {
+    match result {
+        Err(error) if !is_no_room(&error) => Err(format!("failed to {what}: {error}")),
+        _ => Ok(()),
+    }
+}
+
+/// Removes what a failed write left behind.
+fn clear(tree: &Tree) -> Result<(), String> {
+    tree.remove_litter().map_err(|error| failed("clear", tree, &TablesError::Io(error)))
+}
+
+fn failed(what: &str, tree: &Tree, error: &TablesError) -> String {
+    match error {
+        TablesError::Io(error) => format!("failed to {what} {}: {error}", tree.path().display()),
+        TablesError::Damaged(damage) => {
+            format!(
+                "failed to {what} {}: damaged file {} at byte {}: {}",
+                tree.path().display(),
+                damage.path.display(),
+                damage.offset,
+                damage.what
+            )
+        }
+    }
+}
