@@ -4,10 +4,16 @@
 //!
 //! Must not know: how rows are laid out, how a client keeps its state.
 
+pub mod app;
 pub mod auth;
+pub mod command;
 pub mod config;
 pub mod edge;
 pub mod gateway;
 pub mod heap;
+pub mod http;
 pub mod limits;
+pub mod machine;
 pub mod metrics;
+pub mod telemetry;
+pub mod tls;

@@ -15,8 +15,6 @@ pub const HTTP_CONNECTION_MS: u64 = 60_000;
 pub const HTTP_BODY_BYTES_MAX: usize = 4 << 10;
 /// Connections on the administration address at once.
 pub const ADMIN_CONNECTIONS_MAX: usize = 64;
-/// A WebSocket must be logged in by `hello` in this time.
-pub const HELLO_MS: u64 = 30_000;
 /// Bytes that a WebSocket reads at once.
 pub const SOCKET_READ_BYTES: usize = 4 << 10;
 /// Bytes that a WebSocket gathers before it writes them.
@@ -25,6 +23,8 @@ pub const SOCKET_WRITE_BYTES: usize = 16 << 10;
 pub const SOCKET_WRITE_BYTES_MAX: usize = 24 << 20;
 /// Frames handed to a WebSocket between two looks at what else there is to do.
 pub const FRAMES_AT_ONCE: usize = 256;
+/// When a connection is about to be closed, requests that it made are answered for so long.
+pub const CLOSING_MS: u64 = 500;
 /// After a close, what the client still sends is read and dropped for so long, so that the close
 /// reaches it.
 pub const LINGER_MS: u64 = 1_000;

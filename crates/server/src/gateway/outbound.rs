@@ -31,7 +31,8 @@ struct Waiting {
     frames: VecDeque<Bytes>,
     bytes: usize,
     in_flight: usize,
-    woken: bool,
+    /// A push was refused, and the client does not know yet.
+    missed: bool,
     closing: Option<Error>,
 }
 
@@ -49,9 +50,9 @@ pub struct Standing {
     pub in_flight: usize,
     /// Whether more than half of the room for pushes is taken.
     pub crowded: bool,
-    /// Whether something was to be asked of the router since this was last told, and nothing is
-    /// left to be written before it.
-    pub woken: bool,
+    /// Whether a push was refused since this was last told, and nothing is left to be written:
+    /// the client can be told what to pull.
+    pub behind: bool,
     /// Why the connection is to end.
     pub closing: Option<Error>,
 }
@@ -89,6 +90,16 @@ impl Outbound {
         self.notify();
     }
 
+    /// Puts a push behind the others even if too many wait: the connection itself says so few that
+    /// they always find room.
+    pub fn say(&self, frame: Bytes) {
+        let mut waiting = self.lock();
+        waiting.bytes += frame.len();
+        waiting.frames.push_back(frame);
+        drop(waiting);
+        self.notify();
+    }
+
     /// Takes frames that wait, behind those in `into`, until there are `max`; tells how it stands
     /// now.
     pub fn take(&self, into: &mut VecDeque<Bytes>, max: usize) -> Standing {
@@ -108,7 +119,7 @@ impl Outbound {
             may_read: waiting.in_flight < IN_FLIGHT_MAX && waiting.bytes < OUTBOUND_BYTES_MAX && waiting.closing.is_none(),
             in_flight: waiting.in_flight,
             crowded: waiting.frames.len() > OUTBOUND_FRAMES_MAX / 2 || waiting.bytes > OUTBOUND_BYTES_MAX / 2,
-            woken: into.is_empty() && std::mem::take(&mut waiting.woken),
+            behind: into.is_empty() && waiting.frames.is_empty() && std::mem::take(&mut waiting.missed),
             closing: waiting.closing.clone(),
         }
     }
@@ -119,17 +130,15 @@ impl Sink for Outbound {
         let mut waiting = self.lock();
         let full = waiting.frames.len() >= OUTBOUND_FRAMES_MAX || waiting.bytes + frame.len() > OUTBOUND_BYTES_MAX;
         if full || waiting.closing.is_some() {
+            waiting.missed |= full;
             return false;
         }
         waiting.bytes += frame.len();
         waiting.frames.push_back(frame);
-        drop(waiting);
-        self.notify();
         true
     }
 
     fn wake(&self) {
-        self.lock().woken = true;
         self.notify();
     }
 
@@ -200,15 +209,15 @@ mod tests {
     }
 
     #[test]
-    fn a_wake_up_is_told_once_and_only_when_nothing_waits() {
+    fn a_missed_push_is_told_once_and_only_when_nothing_waits() {
         let outbound = Outbound::default();
-        outbound.push(frame(1));
-        outbound.wake();
+        assert!(outbound.push(frame(OUTBOUND_BYTES_MAX)) && !outbound.push(frame(1)));
         let mut frames = VecDeque::new();
-        assert!(!outbound.take(&mut frames, 1).woken, "one is still to be written");
+        assert!(!outbound.take(&mut frames, 0).behind, "one waits");
+        assert!(!outbound.take(&mut frames, 1).behind, "one is still to be written");
         frames.clear();
-        assert!(outbound.take(&mut frames, 1).woken);
-        assert!(!outbound.take(&mut frames, 1).woken);
+        assert!(outbound.take(&mut frames, 1).behind);
+        assert!(!outbound.take(&mut frames, 1).behind);
     }
 
     #[tokio::test]

@@ -5,11 +5,12 @@
 //! Must not know: how a send is decided.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chirrup_core::ids::{ClientId, ConversationId};
-use chirrup_protocol::error::{Code, Error};
+use chirrup_protocol::error::{Code, Error, Retry};
 
+use super::Reply;
 use crate::limits::UNSETTLED_MAX;
 
 /// The first unsettled send of each conversation.
@@ -50,6 +51,18 @@ impl Order {
     }
 }
 
+/// A reply to a send that, when it is given, first says whether the send is settled.
+pub(super) fn settling(order: &Arc<Order>, conversation: ConversationId, send: ClientId, reply: Reply) -> Reply {
+    let order = Arc::clone(order);
+    Reply::new(move |result| {
+        match &result {
+            Err(error) if error.retry != Retry::Never => order.unsettle(conversation, send),
+            _ => order.settle(conversation, send),
+        }
+        reply.give(result);
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +86,22 @@ mod tests {
         assert!(order.check(HERE, send(3)).is_err(), "another one settles nothing");
         order.settle(HERE, send(1));
         assert_eq!(order.check(HERE, send(3)), Ok(()));
+    }
+
+    #[test]
+    fn an_answer_settles_its_send_or_not() {
+        let order = Arc::new(Order::default());
+        let answer = |n: u8, result| settling(&order, HERE, send(n), Reply::new(|_| {})).give(result);
+        answer(1, Err(Error::new(Code::StorageFull, "later")));
+        assert!(order.check(HERE, send(2)).is_err());
+        answer(2, Err(order.check(HERE, send(2)).expect_err("refused")));
+        assert!(order.check(HERE, send(2)).is_err() && order.check(HERE, send(1)).is_ok(), "the first one stands");
+        answer(1, Err(Error::new(Code::TextRefused, "never")));
+        assert!(order.check(HERE, send(2)).is_ok());
+        drop(settling(&order, HERE, send(3), Reply::new(|_| {})));
+        assert!(order.check(HERE, send(4)).is_err(), "a lost answer leaves it unsettled");
+        answer(3, Ok(chirrup_protocol::reply::Done { seq: 1, time: 1, duplicate: false }.into()));
+        assert!(order.check(HERE, send(4)).is_ok());
     }
 
     #[test]

@@ -1,0 +1,109 @@
+//! The administration address: health, metrics, and what the operator of this machine may do. On
+//! loopback only; what changes something needs the secret that the server writes at its start.
+
+use std::sync::Arc;
+
+use chirrup_core::aggregate::{Action, AggregateId, Command, Origin, Outcome};
+use chirrup_core::hash::Hash;
+use chirrup_core::server;
+use chirrup_engine::batch::Answer as Decision;
+use hyper::body::Incoming;
+use hyper::header::AUTHORIZATION;
+use hyper::{Method, Request, StatusCode};
+use serde::Serialize;
+
+use super::{Answer, answer, json, problem, text};
+use crate::auth::token;
+use crate::command::Context;
+use crate::heap;
+use crate::machine::Status;
+
+/// What the administration address works with.
+pub struct Admin {
+    context: Arc<Context>,
+    /// Of the operator's secret.
+    secret: Hash,
+}
+
+/// A new code for the first administrator.
+#[derive(Debug, Serialize)]
+struct FirstCode {
+    code: String,
+}
+
+/// Why there is no code.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoCode {
+    /// There is an administrator: ask them.
+    #[error("the server has an administrator: only they can make another")]
+    HasAdministrator,
+    /// It could not be kept.
+    #[error("the code could not be kept: {0}")]
+    Refused(String),
+}
+
+impl Admin {
+    /// An operator shows that they are one by this secret.
+    pub fn new(context: Arc<Context>, secret: &str) -> Self {
+        Self { context, secret: token::hash(secret) }
+    }
+
+    /// Answers one request.
+    pub async fn respond(&self, request: Request<Incoming>) -> Answer {
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, "/livez") => text(StatusCode::OK, "ok\n"),
+            (&Method::GET, "/readyz") => self.ready(),
+            (&Method::GET, "/metrics") => self.metrics(),
+            (&Method::POST, "/first-code") => self.first_code(&request).await,
+            (_, "/livez" | "/readyz" | "/metrics" | "/first-code") => {
+                problem(StatusCode::METHOD_NOT_ALLOWED, "bad_request", "this path takes another method")
+            }
+            _ => problem(StatusCode::NOT_FOUND, "not_found", "there is nothing here"),
+        }
+    }
+
+    fn ready(&self) -> Answer {
+        match self.context.status() {
+            Status::Serving => text(StatusCode::OK, "ok\n"),
+            Status::Full(how) => text(StatusCode::OK, format!("ok, but the disk is full: only reading and deleting go on ({how})\n")),
+            Status::ReadOnly(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("the store has failed, only reading goes on: {why}\n")),
+            Status::Stopping => text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+        }
+    }
+
+    fn metrics(&self) -> Answer {
+        let (metrics, machine) = (&self.context.metrics, &self.context.machine);
+        metrics.queue.set(machine.waiting() as u64);
+        metrics.store_cache_bytes.set(machine.kv().cache_bytes());
+        metrics.sessions.set(machine.router().connections() as u64);
+        answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics.render(heap::live_bytes()))
+    }
+
+    async fn first_code(&self, request: &Request<Incoming>) -> Answer {
+        let given = request.headers().get(AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
+        // Hashes are compared: nothing of the secret is learnt from how long that takes.
+        if given.map(token::hash) != Some(self.secret) {
+            return problem(StatusCode::UNAUTHORIZED, "token_invalid", "this needs the secret in the file admin.token of the data directory");
+        }
+        match first_code(&self.context).await {
+            Ok(code) => json(StatusCode::OK, &FirstCode { code }),
+            Err(why @ NoCode::HasAdministrator) => problem(StatusCode::CONFLICT, "forbidden", &why.to_string()),
+            Err(why @ NoCode::Refused(_)) => problem(StatusCode::SERVICE_UNAVAILABLE, "storage_failed", &why.to_string()),
+        }
+    }
+}
+
+/// Makes a code for the first administrator, valid for a day; an earlier one is void.
+pub async fn first_code(context: &Context) -> Result<String, NoCode> {
+    let state = context.machine.read(|views| views.server()).await.map_err(|e| NoCode::Refused(e.to_string()))?;
+    if !state.administrators.is_empty() {
+        return Err(NoCode::HasAdministrator);
+    }
+    let code = token::first_code();
+    let action = Action::Server(server::Action::MakeFirstCode { code: token::first_code_hash(&code) });
+    let command = Command { aggregate: AggregateId::Server, origin: Origin::Timer, stamp: context.machine.stamp(), action };
+    match context.machine.submit(command).await {
+        Decision::Decided { outcome: Outcome::Done { .. }, .. } => Ok(code),
+        other => Err(NoCode::Refused(format!("{other:?}"))),
+    }
+}
