@@ -9,5 +9,10 @@ pub mod effects;
 pub mod feed;
 pub mod queue;
 pub mod recovery;
+pub mod router;
 pub mod runner;
+pub mod session;
 pub mod sink;
+#[cfg(test)]
+mod testing;
+pub mod views;

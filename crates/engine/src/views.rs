@@ -1,0 +1,98 @@
+//! All reads of committed data, as those who ask may see it: logs, pages of messages,
+//! conversation lists with their counts, members, people. Everything is read from the store at
+//! each call; positions that are not written yet come from their owner, and profiles are kept in
+//! a small cache.
+//!
+//! Must not know: connections, commands, how anything came to be written.
+
+mod conversation;
+mod counts;
+mod history;
+mod log;
+mod members;
+mod page;
+mod people;
+mod profiles;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use chirrup_core::aggregate::AggregateId;
+use chirrup_core::event::Fact;
+use chirrup_core::ids::{ConversationId, UserId};
+use chirrup_protocol::error::{Code, Error};
+use chirrup_store::kv::{Kv, ReadError};
+use chirrup_store::record::PositionRow;
+
+use crate::batch::Published;
+use profiles::Profiles;
+
+pub(crate) use conversation::Listed;
+pub use history::Which;
+pub use members::TimelinePlace;
+
+/// Positions that are taken but not written yet.
+pub trait PositionSource: Send + Sync {
+    /// How far this user is in this conversation, if that is not all in the store.
+    fn pending(&self, conversation: ConversationId, user: UserId) -> Option<PositionRow>;
+}
+
+/// Why there is no answer to a question.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// There is no such thing, or it is not for the asker to know of.
+    #[error("there is no such conversation, or you are not in it")]
+    NotFound,
+    /// There is no such message, or it is not for the asker to see.
+    #[error("there is no such message")]
+    MessageNotFound,
+    /// Positions are told in smaller conversations only.
+    #[error("positions are told in conversations of up to {0} members")]
+    TooManyMembers(u32),
+    /// What should lead to the next page does not.
+    #[error("this does not lead to a page: begin anew")]
+    BadPage,
+    /// The store did not answer, or what it holds is damaged.
+    #[error("failed to read: {0}")]
+    Read(#[from] ReadError),
+}
+
+/// What the client is told: nothing of places in the store, which the caller logs.
+impl From<ViewError> for Error {
+    fn from(error: ViewError) -> Self {
+        let code = match &error {
+            ViewError::NotFound => Code::NotFound,
+            ViewError::MessageNotFound => Code::MessageNotFound,
+            ViewError::TooManyMembers(_) => Code::LimitReached,
+            ViewError::BadPage => Code::BadRequest,
+            ViewError::Read(ReadError::Unavailable(_)) => return Self::new(Code::Busy, "the store did not answer in time"),
+            ViewError::Read(ReadError::Damaged { .. }) => return Self::new(Code::Internal, "the server cannot read what it has stored"),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// Reads committed data. Blocking: callers decide on which thread.
+pub struct Views {
+    kv: Arc<dyn Kv>,
+    positions: Arc<dyn PositionSource>,
+    profiles: Profiles,
+}
+
+impl Views {
+    /// Views over a store.
+    pub fn new(kv: Arc<dyn Kv>, positions: Arc<dyn PositionSource>) -> Self {
+        Self { kv, positions, profiles: Profiles::default() }
+    }
+
+    /// Hears of a durable event, before its command is answered: what is cached of it is
+    /// forgotten.
+    pub fn published(&self, published: &Published) {
+        if let AggregateId::User(user) = &published.aggregate
+            && matches!(published.event.envelope.fact, Fact::ProfileUpdated | Fact::DisabledChanged { .. })
+        {
+            self.profiles.forget(*user);
+        }
+    }
+}
