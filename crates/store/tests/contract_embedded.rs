@@ -1,5 +1,7 @@
 //! The embedded driver keeps the contract of `Kv`.
 
+mod common;
+
 use chirrup_store::contract::{self, Subject};
 use chirrup_store::embedded::{EmbeddedKv, EmbeddedOptions};
 use chirrup_store::kv::Kv;
@@ -13,7 +15,7 @@ struct Embedded {
 
 impl Embedded {
     fn new(options: EmbeddedOptions) -> Self {
-        let mut embedded = Self { kv: None, options, dir: tempfile::tempdir().expect("a directory") };
+        let mut embedded = Self { kv: None, options, dir: common::temp_dir() };
         embedded.open();
         embedded
     }

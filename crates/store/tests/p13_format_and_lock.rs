@@ -29,7 +29,7 @@ fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 #[test]
 fn p13_another_format_is_refused_before_anything_is_touched() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::temp_dir();
     fill(&open(dir.path()).unwrap(), 0..3, 10);
     let format = dir.path().join("FORMAT");
     let own = fs::read(&format).unwrap();
@@ -48,7 +48,7 @@ fn p13_another_format_is_refused_before_anything_is_touched() {
 
 #[test]
 fn the_directory_is_opened_once_and_a_stale_lock_is_no_obstacle() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::temp_dir();
     let first = open(dir.path()).unwrap();
     let error = open(dir.path()).unwrap_err();
     assert!(matches!(error, OpenError::Locked { .. }), "{error}");
@@ -62,7 +62,7 @@ fn the_directory_is_opened_once_and_a_stale_lock_is_no_obstacle() {
 
 #[test]
 fn a_directory_with_other_files_is_left_alone() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::temp_dir();
     fs::write(dir.path().join("thesis.txt"), "years of work").unwrap();
     let error = open(dir.path()).unwrap_err();
     assert!(matches!(error, OpenError::NotAStore { .. }), "{error}");
@@ -72,10 +72,10 @@ fn a_directory_with_other_files_is_left_alone() {
 
 #[test]
 fn a_first_start_that_was_cut_short_anywhere_is_made_good() {
-    let whole = tempfile::tempdir().unwrap();
+    let whole = common::temp_dir();
     drop(open(whole.path()).unwrap());
     for keep in ["MAKING", "log", "tables"] {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = common::temp_dir();
         common::copy_dir(whole.path(), dir.path());
         fs::remove_file(dir.path().join("FORMAT")).unwrap();
         fs::write(dir.path().join("MAKING"), "").unwrap();
@@ -93,7 +93,7 @@ fn a_first_start_that_was_cut_short_anywhere_is_made_good() {
 
 #[test]
 fn a_relative_and_a_nested_directory_are_made() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::temp_dir();
     let nested = dir.path().join("a").join("b");
     fill(&open(&nested).unwrap(), 0..1, 10);
     assert_eq!(count(&open(&nested).unwrap(), 2, 10), 1);

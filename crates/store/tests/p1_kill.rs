@@ -59,7 +59,7 @@ fn child() {
 
 #[test]
 fn p1_what_was_committed_is_there_after_kill_9() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::temp_dir();
     let mut committed = 0;
     for round in 1..=ROUNDS {
         let mut child = Command::new(std::env::current_exe().unwrap())

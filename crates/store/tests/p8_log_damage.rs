@@ -20,7 +20,7 @@ const BLOCK: usize = 4096;
 
 /// A store of `rows` rows that was not closed, as after a kill: copied while it is open.
 fn killed_after(rows: u64, bytes: usize) -> TempDir {
-    let (live, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (live, copy) = (common::temp_dir(), common::temp_dir());
     let kv = open(live.path()).unwrap();
     fill(&kv, 0..rows, bytes);
     copy_dir(live.path(), copy.path());
@@ -42,7 +42,7 @@ fn frames(path: &Path) -> Vec<Range<usize>> {
 
 /// A copy of the store in which one file was changed, and that file.
 fn changed(dir: &TempDir, path: &Path, how: impl FnOnce(&mut Vec<u8>)) -> (TempDir, PathBuf) {
-    let copy = tempfile::tempdir().unwrap();
+    let copy = common::temp_dir();
     copy_dir(dir.path(), copy.path());
     let path = copy.path().join(path.strip_prefix(dir.path()).unwrap());
     change(&path, how);
@@ -178,7 +178,7 @@ fn p8_a_segment_that_is_missing_short_or_swapped_is_refused() {
 
 #[test]
 fn p8_the_end_of_the_log_may_not_be_lost_after_a_close() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::temp_dir();
     fill(&open(dir.path()).unwrap(), 0..5, VALUE);
     let segment = segments(dir.path()).pop().unwrap();
     let last = frames(&segment).pop().unwrap();
@@ -190,7 +190,7 @@ fn p8_the_end_of_the_log_may_not_be_lost_after_a_close() {
 
 #[test]
 fn p8_the_end_of_the_log_may_not_be_lost_when_tables_have_its_rows() {
-    let (live, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (live, dir) = (common::temp_dir(), common::temp_dir());
     let kv = open(live.path()).unwrap();
     fill(&kv, 0..5, VALUE);
     kv.checkpoint().unwrap();
@@ -218,7 +218,7 @@ fn p8_the_manifest_and_the_format_are_not_guessed() {
 
 #[test]
 fn a_value_that_looks_like_a_frame_is_not_taken_for_one() {
-    let (live, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (live, dir) = (common::temp_dir(), common::temp_dir());
     let kv = open(live.path()).unwrap();
     fill(&kv, 0..1, VALUE);
     // Somebody sends the bytes of a frame, at every alignment.

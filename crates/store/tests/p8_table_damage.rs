@@ -19,7 +19,7 @@ const BLOCK: usize = 4096;
 
 /// A closed store with all rows in tables, and nothing of them in the log.
 fn in_tables() -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::temp_dir();
     let kv = open(dir.path()).unwrap();
     kv.commit((0..ROWS).map(|number| row(number, VALUE)).collect()).unwrap();
     kv.checkpoint().unwrap();
@@ -47,7 +47,7 @@ enum Outcome {
 }
 
 fn outcome(dir: &TempDir, path: &Path, how: impl FnOnce(&mut Vec<u8>)) -> Outcome {
-    let copy = tempfile::tempdir().unwrap();
+    let copy = common::temp_dir();
     copy_dir(dir.path(), copy.path());
     let path = copy.path().join(path.strip_prefix(dir.path()).unwrap());
     change(&path, how);
@@ -131,7 +131,7 @@ fn p8_zeroed_swapped_and_cut_table_files_never_give_wrong_rows() {
 fn p8_a_missing_table_file_is_refused() {
     let dir = in_tables();
     for path in files(dir.path()) {
-        let copy = tempfile::tempdir().unwrap();
+        let copy = common::temp_dir();
         copy_dir(dir.path(), copy.path());
         fs::remove_file(copy.path().join(path.strip_prefix(dir.path()).unwrap())).unwrap();
         let error = open(copy.path()).unwrap_err();

@@ -107,7 +107,7 @@ fn wait_for(what: &str, done: impl Fn() -> bool) {
 
 #[test]
 fn p9_the_first_sync_error_stops_commits_until_the_store_is_opened_anew() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::temp_dir();
     let (kv, faulty) = open_faulty(dir.path());
     fill(&kv, 0..3, VALUE);
     faulty.0.sync_fails.store(true, SeqCst);
@@ -130,7 +130,7 @@ fn p9_the_first_sync_error_stops_commits_until_the_store_is_opened_anew() {
 
 #[test]
 fn p9_a_write_error_stops_commits() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::temp_dir();
     let (kv, faulty) = open_faulty(dir.path());
     fill(&kv, 0..3, VALUE);
     faulty.0.write_fails.store(true, SeqCst);
@@ -145,7 +145,7 @@ fn p9_a_write_error_stops_commits() {
 
 #[test]
 fn p9_a_write_without_room_is_refused_and_leaves_nothing() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::temp_dir();
     let (kv, faulty) = open_faulty(dir.path());
     fill(&kv, 0..3, VALUE);
     faulty.0.write_finds_no_room.store(true, SeqCst);
@@ -163,7 +163,7 @@ fn p9_a_write_without_room_is_refused_and_leaves_nothing() {
 
 #[test]
 fn p9_below_the_low_water_only_reserved_commits_are_taken() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::temp_dir();
     let (kv, faulty) = open_faulty(dir.path());
     fill(&kv, 0..3, VALUE);
     faulty.0.little_room.store(true, SeqCst);
@@ -179,7 +179,7 @@ fn p9_below_the_low_water_only_reserved_commits_are_taken() {
 
 #[test]
 fn p9_no_room_for_a_segment_refuses_until_there_is() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::temp_dir();
     let (kv, faulty) = open_faulty(dir.path());
     faulty.0.allocate_finds_no_room.store(true, SeqCst);
     let mut written = 0;
@@ -228,7 +228,7 @@ fn take_all_room(path: &Path) {
 
 #[test]
 fn p9_a_full_disk_takes_deletions_and_recovers_by_itself() {
-    let mount = tempfile::tempdir().unwrap();
+    let mount = common::temp_dir();
     let Some(disk) = SmallDisk::mount(mount.path(), 24 << 20) else {
         println!("skipped: a small file system cannot be mounted here");
         return;
@@ -253,6 +253,10 @@ fn p9_a_full_disk_takes_deletions_and_recovers_by_itself() {
     for number in (kept..written).rev() {
         kv.commit_reserved(vec![Row { value: None, ..row(number, 0) }]).unwrap_or_else(|error| panic!("deletion {number}: {error}"));
     }
+    assert_eq!(count(&kv, written + 1, 10 * VALUE), kept);
+    assert!(matches!(kv.commit(vec![row(kept, 10 * VALUE)]), Err(CommitError::Refused(_))));
+    drop(kv);
+    let kv = EmbeddedKv::open(&dir, EmbeddedOptions::small()).expect("a full disk is no obstacle for a start");
     assert_eq!(count(&kv, written + 1, 10 * VALUE), kept);
     assert!(matches!(kv.commit(vec![row(kept, 10 * VALUE)]), Err(CommitError::Refused(_))));
 

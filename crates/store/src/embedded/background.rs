@@ -5,6 +5,7 @@
 //! error stops the store, for what was acknowledged is safe in the log and a later opening may
 //! find the disk in order.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::engine::Engine;
@@ -16,21 +17,25 @@ use super::tree::Tree;
 const RETRY_MS: u64 = 500;
 
 impl Engine {
+    /// Runs a thread to its end. Unless the store is being closed, that is a reason to stop it:
+    /// nobody would do the thread's work.
+    pub(super) fn run(&self, thread: fn(&Self) -> Result<(), String>) {
+        let ended = catch_unwind(AssertUnwindSafe(|| thread(self)));
+        if let Err(why) = ended.unwrap_or_else(|_| Err("a thread behind the commits panicked".to_owned())) {
+            self.stop(why);
+        }
+        self.work.tell_last_round();
+    }
+
     /// The thread that writes memtables to files and keeps the log and the reserve in order.
-    pub(super) fn run_flusher(&self) {
+    pub(super) fn run_flusher(&self) -> Result<(), String> {
         let mut patience = Some(Duration::ZERO);
         while self.work.next_flush(patience) {
-            let complete = match self.keep_in_order() {
-                Ok(complete) => complete,
-                Err(why) => {
-                    self.stop(why);
-                    break;
-                }
-            };
+            let complete = self.keep_in_order()?;
             self.work.tell_round();
             patience = (!complete).then_some(Duration::from_millis(RETRY_MS));
         }
-        self.work.tell_last_round();
+        Ok(())
     }
 
     /// Does what is due. `false` if something must be tried again.
@@ -82,14 +87,12 @@ impl Engine {
     }
 
     /// The thread that merges files.
-    pub(super) fn run_compactor(&self) {
+    pub(super) fn run_compactor(&self) -> Result<(), String> {
         self.ask_compact_all();
         while let Some(place) = self.work.next_compact() {
-            if let Err(why) = self.compact(place) {
-                self.stop(why);
-                return;
-            }
+            self.compact(place)?;
         }
+        Ok(())
     }
 
     fn compact(&self, place: usize) -> Result<(), String> {

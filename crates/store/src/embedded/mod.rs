@@ -35,11 +35,11 @@ use std::thread::JoinHandle;
 use abort::AbortSwitch;
 use engine::{Class, Engine};
 pub use error::OpenError;
-use file::Open;
+use file::{Open, is_no_room};
 pub use layout::FORMAT;
 use layout::Layout;
 use log::Log;
-use manifest::ManifestFile;
+use manifest::{Manifest, ManifestFile};
 pub use options::{
     DEFAULT_CACHE_BYTES, DEFAULT_LOG_BYTES, DEFAULT_LOW_WATER_BYTES, DEFAULT_MEMTABLE_BYTES, DEFAULT_RESERVE_BYTES, DEFAULT_SEGMENT_BYTES,
     DEFAULT_TABLE_BYTES, EmbeddedOptions,
@@ -47,6 +47,7 @@ pub use options::{
 use recover::Recovered;
 use room::Room;
 use tables::{Shared, TablesError};
+use tree::Tree;
 use trees::Trees;
 
 use crate::kv::{CommitError, Entry, Key, Kv, Range, ReadError, Row, Status, Table};
@@ -84,9 +85,9 @@ impl EmbeddedKv {
         Ok(store)
     }
 
-    fn start(&mut self, name: &str, run: fn(&Engine), dir: &Path) -> Result<(), OpenError> {
+    fn start(&mut self, name: &str, run: fn(&Engine) -> Result<(), String>, dir: &Path) -> Result<(), OpenError> {
         let engine = Arc::clone(&self.engine);
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || run(&engine));
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || engine.run(run));
         self.threads.push(thread.map_err(OpenError::io("start a thread for", dir))?);
         Ok(())
     }
@@ -130,13 +131,13 @@ fn open_engine(layout: &Layout, options: EmbeddedOptions, abort: AbortSwitch) ->
     }
     recover::settle(&recovered)?;
     let trees = Trees::open(&layout.tables(), Shared::new(&options, abort.clone()))?;
-    replay(layout, &options, &manifest, &recovered, &trees)?;
+    let room = Room::new(&options, layout.root());
+    replay(layout, &options, manifest.current(), &recovered, &trees, &room)?;
     recover::remove_leftovers(files.as_ref(), &layout.log(), manifest.current())?;
     if manifest.current().closed_after.is_some() {
         let path = manifest.path().to_owned();
         manifest.write(|manifest| manifest.closed_after = None).map_err(OpenError::io("write", &path))?;
     }
-    let room = Room::new(Arc::clone(&files), layout.root(), options.low_water_bytes, options.reserve_bytes);
     let log = Log::new(files, &layout.log(), options.segment_bytes, manifest, recovered);
     Ok(Engine::new(trees, log, room, abort, options))
 }
@@ -145,9 +146,10 @@ fn open_engine(layout: &Layout, options: EmbeddedOptions, abort: AbortSwitch) ->
 fn replay(
     layout: &Layout,
     options: &EmbeddedOptions,
-    manifest: &ManifestFile,
+    manifest: &Manifest,
     recovered: &Recovered,
     trees: &Trees,
+    room: &Room,
 ) -> Result<(), OpenError> {
     let persisted = trees.persisted();
     let last = recovered.next_number - 1;
@@ -156,23 +158,40 @@ fn replay(
         let what = format!("frame {} is not what was written ({path} holds rows of frame {number})", last + 1);
         return Err(OpenError::damaged(&recovered.last.path, recovered.end, what));
     }
-    let from = persisted.iter().min().copied().unwrap_or(0).max(manifest.current().first_number - 1) + 1;
+    let from = persisted.iter().min().copied().unwrap_or(0).max(manifest.first_number - 1) + 1;
     let dir = layout.log();
-    let store = manifest.current().store;
-    recover::replay(options.files.as_ref(), &dir, recovered, from, store, &mut |number, payload| {
+    let mut room_for_tables = true;
+    recover::replay(options.files.as_ref(), &dir, recovered, from, manifest.store, &mut |number, payload| {
         trees.apply(number, payload, Some(&persisted)).map_err(|what| OpenError::damaged(&dir, 0, format!("frame {number}: {what}")))?;
-        while trees.memtable_bytes().0 > options.memtable_bytes / 2 {
+        while room_for_tables && trees.memtable_bytes().0 > options.memtable_bytes / 2 {
             let tree = trees.largest();
             tree.seal();
-            tree.flush().map_err(|error| match error {
-                TablesError::Io(error) => OpenError::io("write tables in", tree.path())(error),
-                TablesError::Damaged(damage) => OpenError::damaged(&damage.path, damage.offset, damage.what),
-            })?;
+            room_for_tables = flush(tree, room)?;
         }
         Ok(())
     })?;
     trees.begin_after(last);
     Ok(())
+}
+
+/// Writes what is sealed to tables. `false` if there is no room: then the rows stay in memory,
+/// where there is place for as much as the log may hold, for a full disk must not prevent a
+/// start.
+fn flush(tree: &Tree, room: &Room) -> Result<bool, OpenError> {
+    loop {
+        match tree.flush() {
+            Ok(true) => {}
+            Ok(false) => return Ok(true),
+            Err(TablesError::Io(error)) if is_no_room(&error) => {
+                tree.remove_litter().map_err(OpenError::io("clear", tree.path()))?;
+                if !room.give_up_reserve() {
+                    return Ok(false);
+                }
+            }
+            Err(TablesError::Io(error)) => return Err(OpenError::io("write tables in", tree.path())(error)),
+            Err(TablesError::Damaged(damage)) => return Err(OpenError::damaged(&damage.path, damage.offset, damage.what)),
+        }
+    }
 }
 
 impl Kv for EmbeddedKv {

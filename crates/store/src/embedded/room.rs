@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::file::{FileLayer, Open};
 use super::layout::RESERVE_NAME;
+use super::options::EmbeddedOptions;
 
 #[derive(Debug, Default)]
 struct State {
@@ -30,8 +31,16 @@ pub(super) struct Room {
 }
 
 impl Room {
-    pub(super) fn new(files: Arc<dyn FileLayer>, dir: &Path, low_water_bytes: u64, reserve_bytes: u64) -> Self {
-        Self { files, dir: dir.to_owned(), low_water_bytes, reserve_bytes, state: Mutex::default() }
+    pub(super) fn new(options: &EmbeddedOptions, dir: &Path) -> Self {
+        let files = Arc::clone(&options.files);
+        let reserve = files.open(&dir.join(RESERVE_NAME), Open::Read).is_ok();
+        Self {
+            files,
+            dir: dir.to_owned(),
+            low_water_bytes: options.low_water_bytes,
+            reserve_bytes: options.reserve_bytes,
+            state: Mutex::new(State { reserve, ..State::default() }),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -112,16 +121,10 @@ impl Room {
         if state.reserve || self.reserve_bytes == 0 {
             return Ok(());
         }
-        let file = match self.files.open(&path, Open::Write) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if self.files.free_bytes(&self.dir)? < self.low_water_bytes + self.reserve_bytes {
-                    return Ok(());
-                }
-                self.files.open(&path, Open::CreateNew)?
-            }
-            Err(error) => return Err(error),
-        };
+        if self.files.free_bytes(&self.dir)? < self.low_water_bytes + self.reserve_bytes {
+            return Ok(());
+        }
+        let file = self.files.open(&path, Open::CreateNew)?;
         if let Err(error) = file.allocate(self.reserve_bytes).and_then(|()| file.sync()) {
             self.files.remove(&path)?;
             return Err(error);

@@ -7,6 +7,14 @@ use std::path::{Path, PathBuf};
 use chirrup_store::embedded::{EmbeddedKv, EmbeddedOptions, OpenError};
 use chirrup_store::kv::{Key, Kv, Row, Table};
 
+/// A directory that is gone with the test: in memory where the system has such a place, for these
+/// tests sync a lot and nothing here depends on a disk.
+pub fn temp_dir() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("a directory")
+}
+
 /// Length of a segment in these tests.
 pub const SEGMENT_BYTES: u64 = 64 << 10;
 
