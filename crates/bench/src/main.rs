@@ -91,7 +91,7 @@ impl Scale {
         sends: Span { seconds: 10, warm_up: 3 },
         groups: Span { seconds: 10, warm_up: 3 },
         delivery_seconds: 5,
-        events: 50_000,
+        events: 200_000,
         pages: 2_000,
         pages_seconds: 3,
         idle: 1_000,
@@ -157,10 +157,11 @@ async fn measure(options: &Options) -> Result<Summary> {
 
 async fn sends(world: &World, scale: &Scale) -> Result<Vec<Figure>> {
     let data = world.fresh("sends")?;
+    let before = floor::shapes::last_number(&data)?;
     let server = Server::start(&world.program, &data)?;
     let sent = load::sends::run(world, &server, scale.sends).await?;
     server.stop()?;
-    let batches = floor::shapes::recorded(&data)?;
+    let batches = floor::shapes::recorded(&data, before)?;
     std::fs::remove_dir_all(&data)?;
     let (replayed, plain) = (world.scratch("replayed")?, world.scratch("plain")?);
     let (span, seconds, batch) = (scale.sends, scale.floor_seconds, sent.messages_per_commit);
@@ -195,6 +196,7 @@ async fn delivery(world: &World, scale: &Scale) -> Result<Vec<Figure>> {
     let data = world.fresh("delivery")?;
     let server = Server::start(&world.program, &data)?;
     let times = load::delivery::run(world, &server, scale.delivery_seconds).await?;
+    let longest_commit = server.metrics()?.get("chirrup_commit_longest_microseconds") / 1e3;
     server.stop()?;
     std::fs::remove_dir_all(&data)?;
     let dir = world.scratch("echo")?;
@@ -204,6 +206,7 @@ async fn delivery(world: &World, scale: &Scale) -> Result<Vec<Figure>> {
         Figure::new("delivery_p50", ms(&times, 0.5), "ms").floor(ms(&floor, 0.5)).goal(Goal::AtMost(1.2)),
         Figure::new("delivery_p99", ms(&times, 0.99), "ms").floor(ms(&floor, 0.99)).goal(Goal::AtMost(5.0)),
         Figure::new("delivery_longest", ms(&times, 1.0), "ms"),
+        Figure::new("delivery_longest_commit", longest_commit, "ms"),
     ])
 }
 
@@ -241,7 +244,7 @@ async fn idle(world: &World, scale: &Scale) -> Result<Vec<Figure>> {
 
 /// The commonest length of a value among the recorded rows of the longest values: an event's.
 fn event_bytes(data: &Path) -> Result<usize> {
-    let batches = floor::shapes::recorded(data)?;
+    let batches = floor::shapes::recorded(data, 0)?;
     let mut lengths: Vec<usize> =
         batches.iter().flatten().filter_map(|row| row.value_bytes).filter(|bytes| *bytes > load::TEXT_BYTES).collect();
     lengths.sort_unstable();

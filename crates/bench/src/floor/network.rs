@@ -1,6 +1,5 @@
 //! Floors of the network: a bare send loop, and an echo over loopback with one sync to disk.
 
-use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
@@ -11,6 +10,7 @@ use anyhow::{Result, anyhow};
 use hdrhistogram::Histogram;
 use rustix::event::{PollFd, PollFlags, poll};
 
+use super::PlainFile;
 use crate::clock;
 
 /// Receivers of the send loop.
@@ -71,21 +71,20 @@ fn drain(mut receivers: Vec<TcpStream>) -> Result<()> {
     Ok(())
 }
 
-/// Times in microseconds of an echo over loopback by a thread that appends what it got to a file
-/// and syncs it, 1,000 a second.
+/// Times in microseconds of an echo over loopback by a thread that first writes what it got to a
+/// file and syncs it; at most 1,000 a second.
 pub(crate) fn echo(dir: &Path, count: u32) -> Result<Histogram<u64>> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let mut client = TcpStream::connect(listener.local_addr()?)?;
     let (mut server, _) = listener.accept()?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    let mut file = File::create(dir.join("echo"))?;
+    let mut file = PlainFile::create(&dir.join("echo"))?;
     let echoer = thread::spawn(move || -> Result<()> {
         let mut record = [0; RECORD_BYTES];
         for _ in 0..count {
             server.read_exact(&mut record)?;
-            file.write_all(&record)?;
-            file.sync_data()?;
+            file.write(&record)?;
             server.write_all(&record)?;
         }
         Ok(())
@@ -94,11 +93,11 @@ pub(crate) fn echo(dir: &Path, count: u32) -> Result<Histogram<u64>> {
     let mut record = [0; RECORD_BYTES];
     let began = clock::now();
     for number in 0..count {
-        let due = began + ECHO_EVERY * number;
-        clock::sleep_until(due);
+        clock::sleep_until(began + ECHO_EVERY * number);
+        let sent = clock::now();
         client.write_all(&record)?;
         client.read_exact(&mut record)?;
-        times.saturating_record(u64::try_from(clock::since(due).as_micros()).unwrap_or(u64::MAX));
+        times.saturating_record(u64::try_from(clock::since(sent).as_micros()).unwrap_or(u64::MAX));
     }
     echoer.join().map_err(|_| anyhow!("the echo panicked"))??;
     Ok(times)

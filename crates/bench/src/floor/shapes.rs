@@ -26,8 +26,20 @@ pub(crate) struct Shape {
 /// One batch that was written.
 pub(crate) type Batch = Vec<Shape>;
 
-/// The batches in the log of a store, oldest first.
-pub(crate) fn recorded(data: &Path) -> Result<Vec<Batch>> {
+/// The batches in the log of a store, oldest first, that were written after one of this number.
+pub(crate) fn recorded(data: &Path, after: u64) -> Result<Vec<Batch>> {
+    let mut batches = numbered(data)?;
+    batches.retain(|(number, _)| *number > after);
+    ensure!(!batches.is_empty(), "no batches after {after} under {}", data.display());
+    Ok(batches.into_iter().map(|(_, batch)| batch).collect())
+}
+
+/// The number of the last batch in the log of a store.
+pub(crate) fn last_number(data: &Path) -> Result<u64> {
+    Ok(numbered(data)?.last().map_or(0, |(number, _)| *number))
+}
+
+fn numbered(data: &Path) -> Result<Vec<(u64, Batch)>> {
     let log = find_log(data).with_context(|| format!("no log under {}", data.display()))?;
     let mut batches = Vec::new();
     for entry in fs::read_dir(&log)? {
@@ -38,9 +50,8 @@ pub(crate) fn recorded(data: &Path) -> Result<Vec<Batch>> {
             at = next;
         }
     }
-    ensure!(!batches.is_empty(), "no batches in {}", log.display());
     batches.sort_by_key(|(number, _)| *number);
-    Ok(batches.into_iter().map(|(_, batch)| batch).collect())
+    Ok(batches)
 }
 
 fn find_log(data: &Path) -> Option<std::path::PathBuf> {

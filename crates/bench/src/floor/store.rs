@@ -1,8 +1,7 @@
 //! Floors of the store: fjall alone, given random bytes in the server's own shapes, and a plain
 //! file.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use hdrhistogram::Histogram;
 
+use super::PlainFile;
 use super::shapes::Batch;
 use crate::clock;
 use crate::load::pages::{PAGE, Random};
@@ -88,13 +88,12 @@ fn noise(random: &mut Random, bytes: usize) -> Vec<u8> {
 
 /// Records a second in a plain file, synced after so many.
 pub(crate) fn plain_file(dir: &Path, batch: usize, seconds: u64) -> Result<f64> {
-    let mut file = File::create(dir.join("plain"))?;
+    let mut file = PlainFile::create(&dir.join("plain"))?;
     let records = noise(&mut Random(2), RECORD_BYTES * batch);
     let began = clock::now();
     let mut written = 0;
     while clock::since(began) < Duration::from_secs(seconds) {
-        file.write_all(&records)?;
-        file.sync_data()?;
+        file.write(&records)?;
         written += batch;
     }
     Ok(written as f64 / clock::since(began).as_secs_f64())

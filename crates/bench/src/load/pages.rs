@@ -92,8 +92,10 @@ impl Reader {
     async fn read(&mut self) -> Result<()> {
         let random = self.random.next();
         let (conversation, head) = &self.conversations[random as usize % self.conversations.len()];
+        // The first event is no message.
         let first = PAGE + 2;
-        let before = first + (random >> 16) % head.saturating_sub(first).max(1);
+        ensure!(*head > first, "{conversation} has too few messages");
+        let before = first + (random >> 16) % (head - first);
         let began = clock::now();
         let text = page(&mut self.wire, conversation, Some(before)).await?;
         self.times.saturating_record(u64::try_from(clock::since(began).as_micros()).unwrap_or(u64::MAX));
