@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use chirrup_core::aggregate::{AggregateId, SHARDS};
-use chirrup_core::event::{ConversationKind, Envelope, Event, Fact, Form, History, Leaver};
+use chirrup_core::event::{Calls, ConversationKind, Envelope, Event, Fact, Form, History, Leaver};
 use chirrup_core::hash::Hash;
 use chirrup_core::ids::{ConversationId, DeviceId, Seq, UserId};
 use chirrup_core::visibility::Intervals;
@@ -44,7 +44,7 @@ pub(super) fn message() -> Fact {
 }
 
 pub(super) fn edited(target: Seq) -> Fact {
-    Fact::MessageEdited { target }
+    Fact::MessageEdited { target, uncalled: Calls::default() }
 }
 
 pub(super) fn event(seq: Seq, fact: Fact) -> Event {
