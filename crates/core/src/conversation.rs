@@ -4,7 +4,7 @@ use minicbor::{Decode, Encode};
 
 use crate::access;
 use crate::aggregate::Step;
-use crate::event::{Content, ConversationKind, Draft, Event, Fact, Form, History, Leaver, Role, Text, ThreadPlace};
+use crate::event::{Calls, Content, ConversationKind, Draft, Event, Fact, Form, History, Leaver, Role, Text, ThreadPlace};
 use crate::ids::{Ordinal, Seq, Time, UserId};
 use crate::limits::{EDITS_MAX, MEMBERS_MAX, REACTION_USERS_MAX, REACTIONS_MAX};
 use crate::refusal::Refusal;
@@ -199,7 +199,8 @@ pub(crate) fn step(state: &Conversation, head: Seq, rows: &Rows, user: Option<Us
             if record.fold.as_ref().is_some_and(|f| f.edits.len() >= EDITS_MAX) {
                 return Err(Refusal::TooManyEdits(EDITS_MAX as u32));
             }
-            Ok(Step::one(Draft::with(Fact::MessageEdited { target: *target }, Content::Message(text.clone()))))
+            let uncalled = record.text().map(|before| before.calls_beyond(Some(text))).unwrap_or_default();
+            Ok(Step::one(Draft::with(Fact::MessageEdited { target: *target, uncalled }, Content::Message(text.clone()))))
         }
         Action::Delete { target } => delete(rows, user, *target),
         Action::React { target, emoji, add } => react(rows, user, *target, emoji, *add),
@@ -312,7 +313,8 @@ fn delete(rows: &Rows, user: Option<UserId>, target: Seq) -> Result<Step, Refusa
         _ => (None, None),
     };
     let edits = record.fold.as_ref().map(|f| f.edits.clone()).unwrap_or_default();
-    Ok(Step::one(Draft::of(Fact::MessageDeleted { target, edits, ordinal, thread_root })))
+    let uncalled = record.text().map(|text| text.calls_beyond(None)).unwrap_or_default();
+    Ok(Step::one(Draft::of(Fact::MessageDeleted { target, edits, ordinal, thread_root, uncalled })))
 }
 
 fn react(rows: &Rows, user: Option<UserId>, target: Seq, emoji: &str, add: bool) -> Result<Step, Refusal> {
@@ -394,8 +396,8 @@ pub(crate) fn touches(event: &Event) -> Vec<RowKey> {
     match &event.envelope.fact {
         Fact::ConversationCreated { members, .. } => members.iter().map(|u| RowKey::Member(*u)).collect(),
         Fact::MessageCreated { thread, .. } => thread.iter().map(|t| RowKey::Event(t.root)).collect(),
-        Fact::MessageEdited { target } => vec![RowKey::Event(*target)],
-        Fact::MessageDeleted { target, edits, ordinal, thread_root } => {
+        Fact::MessageEdited { target, .. } => vec![RowKey::Event(*target)],
+        Fact::MessageDeleted { target, edits, ordinal, thread_root, .. } => {
             let mut keys = vec![RowKey::Event(*target)];
             keys.extend(edits.iter().chain(thread_root).map(|seq| RowKey::Event(*seq)));
             keys.extend(ordinal.map(|o| RowKey::Deleted(DeletedBlock::of(o))));
@@ -436,8 +438,11 @@ pub(crate) fn fold(state: &mut Conversation, rows: &mut Rows, event: &Event) {
             }
         }
         Fact::MessageCreated { ordinal, thread, .. } => created(state, rows, event, *ordinal, *thread),
-        Fact::MessageEdited { target } => edited(rows, event, *target),
-        Fact::MessageDeleted { target, edits, ordinal, thread_root } => deleted(rows, seq, *target, edits, *ordinal, *thread_root),
+        Fact::MessageEdited { target, uncalled } => edited(rows, event, *target, uncalled),
+        Fact::MessageDeleted { target, edits, ordinal, thread_root, uncalled } => {
+            take_mentions(rows, *target, uncalled);
+            deleted(rows, seq, *target, edits, *ordinal, *thread_root);
+        }
         Fact::ReactionAdded { target, emoji } => reacted(rows, event, *target, emoji, true),
         Fact::ReactionRemoved { target, emoji } => reacted(rows, event, *target, emoji, false),
         Fact::MemberAdded { user, role, visible } => {
@@ -525,45 +530,40 @@ fn put_mentions(rows: &mut Rows, target: Seq, ordinal: Option<Ordinal>, text: &T
     }
 }
 
-fn take_mentions(rows: &mut Rows, target: Seq, text: &Text) {
-    for user in &text.mentions {
+fn take_mentions(rows: &mut Rows, target: Seq, uncalled: &Calls) {
+    for user in &uncalled.users {
         rows.put(RowKey::Mention(*user, target), None);
     }
-    if text.mention_all {
+    if uncalled.all {
         rows.put(RowKey::MentionAll(target), None);
     }
 }
 
-fn edited(rows: &mut Rows, event: &Event, target: Seq) {
-    let Some(Content::Message(text)) = event.content() else {
-        // Removed by a later deletion, which removes the rest.
-        change(rows, target, event.seq(), |record| fold_of(record).edits.push(event.seq()));
-        return;
-    };
+/// Mentions are put and taken whatever the message's mark: rows of other partitions may have
+/// stayed behind it, and what later events put or take is folded again after this one.
+fn edited(rows: &mut Rows, event: &Event, target: Seq, uncalled: &Calls) {
     let Some(record) = rows.event(target) else { return };
-    if record.fold.as_ref().is_some_and(|f| f.mark >= event.seq()) {
-        return;
-    }
-    let before = record.text().cloned();
     let ordinal = match record.event.envelope.fact {
         Fact::MessageCreated { ordinal, .. } => ordinal,
         _ => None,
     };
-    if let Some(before) = before {
-        take_mentions(rows, target, &before);
+    take_mentions(rows, target, uncalled);
+    // None if a later deletion has removed it.
+    let text = match event.content() {
+        Some(Content::Message(text)) => Some(text),
+        _ => None,
+    };
+    if let Some(text) = text {
+        put_mentions(rows, target, ordinal, text);
     }
-    put_mentions(rows, target, ordinal, text);
     change(rows, target, event.seq(), |record| {
         let fold = fold_of(record);
-        fold.edited = Some(text.clone());
+        fold.edited = text.cloned();
         fold.edits.push(event.seq());
     });
 }
 
 fn deleted(rows: &mut Rows, seq: Seq, target: Seq, edits: &[Seq], ordinal: Option<Ordinal>, thread_root: Option<Seq>) {
-    if let Some(text) = rows.event(target).and_then(|r| r.text().cloned()) {
-        take_mentions(rows, target, &text);
-    }
     for edit in edits {
         if rows.event(*edit).is_some_and(|r| r.event.sealed.is_some()) {
             rows.update_event(*edit, |record| record.event.sealed = None);

@@ -53,6 +53,9 @@ pub enum Fact {
         /// The message.
         #[n(0)]
         target: Seq,
+        /// Whom its text calls no longer.
+        #[n(1)]
+        uncalled: Calls,
     },
     /// A message was deleted for all; the contents of these events were removed.
     #[n(3)]
@@ -69,6 +72,9 @@ pub enum Fact {
         /// The root of the thread that it was a reply in.
         #[n(3)]
         thread_root: Option<Seq>,
+        /// Whom its text called.
+        #[n(4)]
+        uncalled: Calls,
     },
     /// The author put an emoji to a message.
     #[n(4)]
@@ -268,7 +274,7 @@ impl Fact {
     /// The message that this event changes: who may not see it may not see this.
     pub fn target(&self) -> Option<Seq> {
         match self {
-            Self::MessageEdited { target }
+            Self::MessageEdited { target, .. }
             | Self::MessageDeleted { target, .. }
             | Self::ReactionAdded { target, .. }
             | Self::ReactionRemoved { target, .. } => Some(*target),
@@ -396,6 +402,29 @@ pub struct Text {
     /// Whether all members are called.
     #[n(2)]
     pub mention_all: bool,
+}
+
+/// Who is called by a text. In a fact it names those whose entries in the index of mentions go:
+/// when that is done again after a crash, the text that called them may be gone already.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Calls {
+    /// Each once, ascending.
+    #[n(0)]
+    pub users: Vec<UserId>,
+    /// Whether all members are called.
+    #[n(1)]
+    pub all: bool,
+}
+
+impl Text {
+    /// Whom this text calls and the other does not.
+    pub fn calls_beyond(&self, other: Option<&Self>) -> Calls {
+        let called = |user: &UserId| other.is_some_and(|other| other.mentions.contains(user));
+        Calls {
+            users: self.mentions.iter().copied().filter(|user| !called(user)).collect(),
+            all: self.mention_all && !other.is_some_and(|other| other.mention_all),
+        }
+    }
 }
 
 /// The part of an event that never changes.

@@ -39,7 +39,7 @@ pub struct Server {
     /// At most 100.
     #[n(0)]
     pub administrators: Vec<UserId>,
-    /// The code that is valid, and until when.
+    /// The code that is valid, and until when; void as soon as anybody becomes an administrator.
     #[n(1)]
     pub code: Option<(Hash, Time)>,
 }
@@ -77,7 +77,10 @@ pub(crate) fn fold(state: &mut Server, event: &Event) {
         Fact::FirstCodeMade { code, expires } => state.code = Some((*code, *expires)),
         Fact::AdministratorAdded { user } => {
             state.code = None;
-            state.administrators.push(*user);
+            // Who is one already may redeem a code as well.
+            if !state.administrators.contains(user) {
+                state.administrators.push(*user);
+            }
         }
         Fact::AdministratorRemoved { user } => state.administrators.retain(|u| u != user),
         _ => {}

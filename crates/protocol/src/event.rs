@@ -335,7 +335,7 @@ fn kind(fact: &Fact, content: Option<&Content>) -> Kind {
             thread_root: thread.map(|t| t.root),
             original_time: *original_time,
         },
-        Fact::MessageEdited { target } => {
+        Fact::MessageEdited { target, .. } => {
             Kind::MessageEdited { target: *target, text: text.map(|t| t.text.clone()), mentions, mention_all }
         }
         Fact::MessageDeleted { target, ordinal, thread_root, .. } => {
