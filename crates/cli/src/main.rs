@@ -1,9 +1,27 @@
 //! `chirrup`: the server, and a client for people, operators and scripts, in one program.
 
+mod account;
+mod admin;
+mod config;
+mod context;
+mod failure;
+mod group;
 mod irc;
+mod list;
+mod message;
+mod people;
+mod profile;
+mod screen;
 mod serve;
+mod show;
+mod tail;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use context::{Context, Global};
+use failure::Failure;
 
 /// The live heap is a figure that the server tells.
 #[global_allocator]
@@ -11,11 +29,10 @@ static HEAP: chirrup_server::heap::CountingAllocator = chirrup_server::heap::Cou
 
 /// A chat server, and a client for it.
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version, arg_required_else_help = true, after_help = failure::HELP)]
 struct Cli {
-    /// Answer as JSON.
-    #[arg(long, global = true)]
-    json: bool,
+    #[command(flatten)]
+    global: Global,
     #[command(subcommand)]
     command: Command,
 }
@@ -24,14 +41,90 @@ struct Cli {
 enum Command {
     /// Run the server.
     Serve(serve::Args),
+    /// Log in, or open an account, on this machine.
+    Login(account::LoginArgs),
+    /// Log this machine out.
+    Logout,
+    /// Replace one's password.
+    Passwd(account::PasswdArgs),
+    /// List one's devices, or log one out.
+    Devices(account::DevicesArgs),
+    /// Find a user by exact name.
+    Find(people::FindArgs),
+    /// See who is online.
+    Who(people::WhoArgs),
+    /// Send a message.
+    Send(message::SendArgs),
+    /// Answer a message.
+    Reply(message::ReplyArgs),
+    /// Edit one's own message.
+    Edit(message::EditArgs),
+    /// Delete a message for all.
+    Delete(message::DeleteArgs),
+    /// Put an emoji to a message.
+    React(message::ReactArgs),
+    /// Tell that one has read.
+    Read(message::ReadArgs),
+    /// Want no notifications of a conversation.
+    Mute(message::MuteArgs),
+    /// Follow what happens.
+    Tail(tail::TailArgs),
+    /// Show messages.
+    History(list::HistoryArgs),
+    /// List one's conversations.
+    Conversations,
+    /// Make groups, and say who is in them.
+    #[command(subcommand)]
+    Group(group::GroupCommand),
+    /// What administrators do.
+    #[command(subcommand)]
+    Admin(admin::AdminCommand),
+    /// The server's configuration.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
 }
 
-fn main() -> anyhow::Result<()> {
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    let context = Context::new(&cli.global)?;
+    match &cli.command {
+        Command::Serve(args) => serve::run(args, context.json).await,
+        Command::Login(args) => account::login(&context, args).await,
+        Command::Logout => account::logout(&context).await,
+        Command::Passwd(args) => account::passwd(&context, args).await,
+        Command::Devices(args) => account::devices(&context, args).await,
+        Command::Find(args) => people::find(&context, args).await,
+        Command::Who(args) => people::who(&context, args).await,
+        Command::Send(args) => message::send(&context, args).await,
+        Command::Reply(args) => message::reply(&context, args).await,
+        Command::Edit(args) => message::edit(&context, args).await,
+        Command::Delete(args) => message::delete(&context, args).await,
+        Command::React(args) => message::react(&context, args).await,
+        Command::Read(args) => message::read(&context, args).await,
+        Command::Mute(args) => message::mute(&context, args).await,
+        Command::Tail(args) => tail::run(&context, args).await,
+        Command::History(args) => list::history(&context, args).await,
+        Command::Conversations => list::conversations(&context).await,
+        Command::Group(command) => group::run(&context, command).await,
+        Command::Admin(command) => admin::run(&context, command).await,
+        Command::Config(command) => config::run(&context, command),
+    }
+}
+
+fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        match &cli.command {
-            Command::Serve(args) => serve::run(args, cli.json).await,
+    let json = cli.global.json;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            failure::tell(&error.into(), json);
+            return Failure::Refused.code();
         }
-    })
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            failure::tell(&error, json);
+            Failure::of(&error).code()
+        }
+    }
 }

@@ -1,0 +1,155 @@
+//! What administrators do, and the operator's first code.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use chirrup_client::{Client, new_client_id};
+use chirrup_protocol::request::{DisableUser, ListUsers, RedeemFirstCode, ResetPassword, SetAdministrator};
+use clap::Subcommand;
+use serde::Deserialize;
+
+use crate::account::new_password;
+use crate::context::{self, Context};
+use crate::screen::date;
+
+/// How long the server of this machine may take to answer its operator.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What an administrator does.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum AdminCommand {
+    /// List all accounts.
+    List,
+    /// Close an account; its devices are logged out.
+    Disable {
+        /// Name.
+        name: String,
+    },
+    /// Open an account again.
+    Enable {
+        /// Name.
+        name: String,
+    },
+    /// Give an account another password; its devices are logged out.
+    ResetPassword {
+        /// Name.
+        name: String,
+        /// Read the password from the first line of standard input.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Make somebody an administrator.
+    Make {
+        /// Name.
+        name: String,
+    },
+    /// Make an administrator a user like others.
+    Unmake {
+        /// Name.
+        name: String,
+    },
+    /// Become the first administrator by the code that the server printed.
+    Redeem {
+        /// The code.
+        code: String,
+    },
+    /// Make a new code for the first administrator, on the machine of the running server.
+    FirstCode {
+        /// The server's data directory.
+        #[arg(long, value_name = "DIR", default_value = "data", env = "CHIRRUP_SERVER_DATA_DIR")]
+        data: PathBuf,
+    },
+}
+
+/// `chirrup admin`
+pub(crate) async fn run(context: &Context, command: &AdminCommand) -> Result<()> {
+    if let AdminCommand::FirstCode { data } = command {
+        let code = first_code(data)?;
+        return context.show(&serde_json::json!({ "first_code": code }), || {
+            format!("Whoever redeems this code becomes the first administrator (once, within a day):\n  chirrup admin redeem {code}")
+        });
+    }
+    let client = context.connect().await?;
+    let client_id = new_client_id();
+    let done = match command {
+        AdminCommand::List => return list(context, &client).await,
+        AdminCommand::Disable { name } | AdminCommand::Enable { name } => {
+            let user = context::user(&client, name).await?.user;
+            let disabled = matches!(command, AdminCommand::Disable { .. });
+            client.request(DisableUser { client_id, user, disabled }).await?
+        }
+        AdminCommand::ResetPassword { name, password_stdin } => {
+            let user = context::user(&client, name).await?.user;
+            let password = new_password("New password (8 characters or more)", *password_stdin)?;
+            client.request(ResetPassword { client_id, user, password }).await?
+        }
+        AdminCommand::Make { name } | AdminCommand::Unmake { name } => {
+            let user = context::user(&client, name).await?.user;
+            let administrator = matches!(command, AdminCommand::Make { .. });
+            client.request(SetAdministrator { client_id, user, administrator }).await?
+        }
+        AdminCommand::Redeem { code } => client.request(RedeemFirstCode { client_id, code: code.clone() }).await?,
+        AdminCommand::FirstCode { .. } => unreachable!("answered above"),
+    };
+    context.show(&done, || "done".to_owned())
+}
+
+async fn list(context: &Context, client: &Client) -> Result<()> {
+    let mut all = Vec::new();
+    let mut after = None;
+    loop {
+        let page = client.request(ListUsers { after, limit: 500 }).await?;
+        all.extend(page.users);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    context.show(&all, || {
+        let line = |account: &chirrup_protocol::reply::Account| {
+            let administrator = if account.administrator { "  administrator" } else { "" };
+            let who = crate::people::described(&account.user);
+            format!("{who}  since {}  {} devices{administrator}", date(account.created), account.devices)
+        };
+        all.iter().map(line).collect::<Vec<_>>().join("\n")
+    })
+}
+
+/// What a running server writes for its operator.
+#[derive(Deserialize)]
+struct Served {
+    admin_address: SocketAddr,
+}
+
+/// Asks the server that runs on this data directory.
+fn first_code(data: &Path) -> Result<String> {
+    let read = |name: &str| {
+        let path = data.join(name);
+        std::fs::read_to_string(&path)
+            .with_context(|| format!("failed to read {}: is the server running, and is this its data?", path.display()))
+    };
+    let served: Served = serde_json::from_str(&read(chirrup_server::app::SERVE_FILE)?).context("failed to read serve.json")?;
+    let secret = read(chirrup_server::app::TOKEN_FILE)?;
+    let answer = post(served.admin_address, "/first-code", secret.trim())?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("the server's answer is not HTTP")?;
+    ensure!(head.starts_with("HTTP/1.1 200"), "the server refused: {}", body.trim());
+    let body: serde_json::Value = serde_json::from_str(body.trim()).context("the server's answer is not JSON")?;
+    let code = body.get("code").or_else(|| body.get("first_code")).and_then(serde_json::Value::as_str);
+    Ok(code.context("the server answered without a code")?.to_owned())
+}
+
+fn post(address: SocketAddr, path: &str, secret: &str) -> Result<String> {
+    let reach = || format!("failed to reach the server at {address}");
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(reach)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {secret}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.take(64 << 10).read_to_string(&mut answer).with_context(reach)?;
+    Ok(answer)
+}
