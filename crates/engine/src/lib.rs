@@ -7,6 +7,8 @@
 pub mod batch;
 pub mod effects;
 pub mod feed;
+pub mod positions;
+pub mod presence;
 pub mod queue;
 pub mod recovery;
 pub mod router;
