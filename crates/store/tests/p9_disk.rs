@@ -248,6 +248,7 @@ fn p9_a_full_disk_takes_deletions_and_recovers_by_itself() {
     assert_eq!(count(&kv, written + 1, 10 * VALUE), written, "reads go on");
 
     // Somebody else takes what is left, so that the reserve is all there is.
+    wait_for("the reserve is there", || dir.join("RESERVE").exists());
     take_all_room(&disk.0.join("filler"));
     let kept = written / 4;
     for number in (kept..written).rev() {

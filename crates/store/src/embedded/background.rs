@@ -47,13 +47,15 @@ impl Engine {
             self.abort.throw_for_room(false);
             self.ask_compact_all();
         }
+        if flushed {
+            but_for_room(self.room.take_reserve(), "take the reserve")?;
+        }
         if self.room.check().is_err() || !flushed {
             return Ok(false);
         }
         if self.room.is_for(self.segments.segment_bytes()) {
             but_for_room(self.segments.make_spare(), "make a spare segment")?;
         }
-        but_for_room(self.room.take_reserve(), "take the reserve")?;
         Ok(!self.room.lacks_reserve() && self.room.full().is_none() && self.room.no_merge().is_none())
     }
 

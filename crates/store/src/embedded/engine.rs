@@ -128,6 +128,13 @@ impl Engine {
     }
 
     fn append(&self, log: &mut Log, frame: &mut Frame, class: Class) -> Result<u64, CommitError> {
+        if self.room.full().is_some() && !log.fits(frame) {
+            // What room there is goes to tables first: then the log gives back its own, while a
+            // log that took it all would have no end.
+            let round = self.work.rounds();
+            self.seal_all();
+            self.wait_for_round(round);
+        }
         let mut waits = 0;
         loop {
             let round = self.work.rounds();
@@ -145,7 +152,6 @@ impl Engine {
                 self.work.ask_flush();
                 return Err(CommitError::Refused(format!("no room for the log: {error}")));
             }
-            // When the rows of the log are in tables, the log gives back its own room.
             waits += 1;
             self.seal_all();
             self.wait_for_round(round);
@@ -218,8 +224,7 @@ impl Engine {
             sealed |= self.trees.largest().seal();
         }
         if turned {
-            // On a full disk the log is kept as short as can be.
-            sealed |= if self.room.full().is_some() { self.seal_all() } else { self.seal_old_memtables() };
+            sealed |= self.seal_old_memtables();
         }
         if sealed || turned {
             self.work.ask_flush();

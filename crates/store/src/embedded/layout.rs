@@ -31,7 +31,15 @@ const IGNORED_NAMES: [&str; 2] = [LOCK_NAME, "lost+found"];
 #[derive(Debug)]
 pub(super) struct Layout {
     root: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Layout {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a process that is just being started from this one may
+        // have it open, too, for a moment.
+        drop(self.lock.unlock());
+    }
 }
 
 impl Layout {
@@ -41,7 +49,7 @@ impl Layout {
         let root = std::path::absolute(root).map_err(OpenError::io("find", root))?;
         let known = check_format(&root)?;
         fs::create_dir_all(&root).map_err(OpenError::io("create", &root))?;
-        let layout = Self { _lock: lock(&root)?, root };
+        let layout = Self { lock: lock(&root)?, root };
         // Again, now that nobody else can change it.
         if !known && !check_format(&layout.root)? {
             layout.make(make)?;

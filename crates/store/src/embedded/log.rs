@@ -218,10 +218,15 @@ impl Log {
         self.active.sequence
     }
 
+    /// Whether the segment being written has room for this frame.
+    pub(super) fn fits(&self, frame: &Frame) -> bool {
+        self.active.end + frame.len() <= self.active.length
+    }
+
     /// Writes a frame and makes it durable. Returns its number. `scarce`: room must be left for
     /// others. After `Broken` it must not be called again.
     pub(super) fn append(&mut self, frame: &mut Frame, scarce: bool) -> Result<u64, AppendError> {
-        if self.active.end + frame.len() > self.active.length {
+        if !self.fits(frame) {
             self.next_segment(frame.len(), scarce)?;
         }
         let number = self.next_number;

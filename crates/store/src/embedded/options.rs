@@ -19,8 +19,9 @@ pub const DEFAULT_TABLE_BYTES: u64 = 16 << 20;
 /// Room on the disk below which ordinary commits are refused, by default: what the memtables,
 /// a new segment and a compaction may still need.
 pub const DEFAULT_LOW_WATER_BYTES: u64 = 160 << 20;
-/// Room kept aside for commits that must fit on a full disk, by default.
-pub const DEFAULT_RESERVE_BYTES: u64 = 32 << 20;
+/// Room kept aside for commits that must fit on a full disk, by default: enough to write one
+/// memtable, after which the log gives back as much.
+pub const DEFAULT_RESERVE_BYTES: u64 = 48 << 20;
 
 /// How an embedded store uses memory and disk. All sizes are bytes. None of them is part of the
 /// format: they may change from one opening to the next.
@@ -40,7 +41,7 @@ pub struct EmbeddedOptions {
     /// With less room than this on the disk, ordinary commits are refused.
     pub low_water_bytes: u64,
     /// Room kept aside on the disk, given up when a reserved commit or the writing of tables
-    /// finds no other, and taken again when there is room.
+    /// finds no other, and taken again when there is room. More than half of `memtable_bytes`.
     pub reserve_bytes: u64,
     /// What the log does its file access through.
     pub files: Arc<dyn FileLayer>,

@@ -114,14 +114,15 @@ impl Room {
         self.reserve_bytes > 0 && !self.state().reserve
     }
 
-    /// Takes the reserve if it is missing and there is room for it beside what commits need.
+    /// Takes the reserve if it is missing and there is room for it and as much again. It comes
+    /// before room for ordinary commits.
     pub(super) fn take_reserve(&self) -> io::Result<()> {
         let path = self.dir.join(RESERVE_NAME);
         let mut state = self.state();
         if state.reserve || self.reserve_bytes == 0 {
             return Ok(());
         }
-        if self.files.free_bytes(&self.dir)? < self.low_water_bytes + self.reserve_bytes {
+        if self.files.free_bytes(&self.dir)? < 2 * self.reserve_bytes {
             return Ok(());
         }
         let file = self.files.open(&path, Open::CreateNew)?;
