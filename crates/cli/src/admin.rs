@@ -59,7 +59,7 @@ pub(crate) enum AdminCommand {
     /// Make a new code for the first administrator, on the machine of the running server.
     FirstCode {
         /// The server's data directory.
-        #[arg(long, value_name = "DIR", default_value = "data", env = "CHIRRUP_SERVER_DATA_DIR")]
+        #[arg(long, value_name = "DIR", default_value = "chirrup-data", env = "CHIRRUP_SERVER_DATA_DIR")]
         data: PathBuf,
     },
 }

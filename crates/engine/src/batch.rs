@@ -61,6 +61,10 @@ pub struct Batch {
     pub published: Vec<Published>,
     /// Told after `published` was handed on.
     pub answers: Vec<(Answerer, Answer)>,
+    /// Which of the answers (ascending, by their place in `answers`) are told only when the
+    /// effects of this event were taken, so that whoever is answered finds their own conversation
+    /// list as it is then.
+    pub awaiting: Vec<(usize, u8, Offset)>,
     /// Everything in it frees room (deletes, logouts): it may use the reserve of a full disk.
     pub frees_room: bool,
 }

@@ -33,7 +33,7 @@ struct Answered {
     taken: bool,
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Shard {
     /// Everything up to here was taken by its targets.
     mark: Offset,
@@ -47,7 +47,29 @@ struct Shard {
     outstanding: BTreeMap<Offset, usize>,
     /// Rises when the shard is read again from its mark.
     round: u64,
+    /// Who is told when the effects of an event were taken.
+    held: BTreeMap<Offset, Vec<Held>>,
 }
+
+impl Shard {
+    /// Tells those who waited for nothing that is still owed.
+    fn tell(&mut self) {
+        while let Some(first) = self.held.first_entry()
+            && match self.outstanding.first_key_value() {
+                // Effects are sent in order: one that is owed and not sent yet is beyond all that were.
+                Some((owed, _)) => first.key() < owed,
+                None => *first.key() <= self.read,
+            }
+        {
+            for tell in first.remove() {
+                tell();
+            }
+        }
+    }
+}
+
+/// Told once; must not block.
+type Held = Box<dyn FnOnce() + Send>;
 
 /// Reads effects of all shards. One thread polls it.
 pub struct EffectReader {
@@ -67,9 +89,22 @@ impl EffectReader {
                 Some(bytes) => record::decode_offset(&key, &bytes)?,
                 None => Offset::default(),
             };
-            shards.push(Shard { mark, saved: mark, read: mark, wanted: *wanted, outstanding: BTreeMap::new(), round: 0 });
+            shards.push(Shard {
+                mark,
+                saved: mark,
+                read: mark,
+                wanted: *wanted,
+                outstanding: BTreeMap::new(),
+                round: 0,
+                held: BTreeMap::new(),
+            });
         }
         Ok(Self { shards, ready: VecDeque::new(), answered: Arc::default(), outstanding: 0 })
+    }
+
+    /// Tells when the effects of this event, which is about to be heard of, were taken.
+    pub fn hold(&mut self, shard: u8, offset: Offset, tell: Held) {
+        self.shards[usize::from(shard)].held.entry(offset).or_default().push(tell);
     }
 
     /// Hears of durable events. Whether any has effects.
@@ -182,6 +217,7 @@ impl EffectReader {
             if *left == 0 {
                 state.outstanding.remove(&offset);
                 state.mark = state.outstanding.first_key_value().map_or(state.read, |(first, _)| before(*first));
+                state.tell();
             }
         }
     }

@@ -75,6 +75,8 @@ struct Making {
     touched: Vec<AggregateId>,
     verdicts: Vec<Row>,
     side: Vec<Row>,
+    /// The last event with effects of the command at hand.
+    owes: Option<(u8, Offset)>,
     batch: Batch,
 }
 
@@ -107,6 +109,9 @@ impl Runner {
                 Ok(answer) => answer,
                 Err(error) => Answer::Failed(error.to_string()),
             };
+            if let Some((shard, offset)) = making.owes.take() {
+                making.batch.awaiting.push((making.batch.answers.len(), shard, offset));
+            }
             making.batch.answers.push((submission.answer, answer));
         }
         let batch = self.finish(making);
@@ -255,12 +260,16 @@ impl Making {
         // what begins in a bucket is found there.
         let first = *part.first.get_or_insert(offset);
         part.last = offset;
+        let effects = !chirrup_core::effects::effects(aggregate, &event).is_empty();
+        if effects {
+            self.owes = Some((shard, offset));
+        }
         part.entries.push(FeedEntry {
             n: offset.n - first.n,
             k,
             aggregate: aggregate.clone(),
             seq: event.seq(),
-            effects: !chirrup_core::effects::effects(aggregate, &event).is_empty(),
+            effects,
             timeline: event.envelope.fact.in_timeline(),
         });
         self.batch.published.push(Published { aggregate: aggregate.clone(), shard, offset, event: Arc::new(event) });

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use chirrup_engine::batch::{Answer, Batch};
+use chirrup_engine::batch::{Answer, Answerer, Batch};
 use chirrup_store::kv::{CommitError, Row};
+use chirrup_store::offset::Offset;
 
-use super::Shared;
+use super::{Shared, lock};
 use crate::edge;
 
 /// Batches that wait for the one that is being committed. One is enough: the runner decides the
@@ -69,8 +70,9 @@ fn decided(shared: &Arc<Shared>, number: u64, mut batch: Batch) {
         Ok(()) => {
             shared.settled.store(number, Ordering::Release);
             shared.metrics.decided(batch.answers.len() as u64, batch.published.len() as u64);
+            let answers = hold(shared, &batch.awaiting, batch.answers);
             shared.publish(&batch.published);
-            for (answer, how) in batch.answers {
+            for (answer, how) in answers {
                 answer(how);
             }
         }
@@ -85,6 +87,23 @@ fn decided(shared: &Arc<Shared>, number: u64, mut batch: Batch) {
             shared.generation.fetch_add(1, Ordering::AcqRel);
         }
     }
+}
+
+/// Leaves answers that wait for effects to the effect reader, and gives back the others.
+fn hold(shared: &Shared, awaiting: &[(usize, u8, Offset)], answers: Vec<(Answerer, Answer)>) -> Vec<(Answerer, Answer)> {
+    if awaiting.is_empty() {
+        return answers;
+    }
+    let mut effects = lock(&shared.effects);
+    let mut awaiting = awaiting.iter().peekable();
+    let mut others = Vec::with_capacity(answers.len());
+    for (place, (answer, how)) in answers.into_iter().enumerate() {
+        match awaiting.next_if(|(held, ..)| *held == place) {
+            Some((_, shard, offset)) => effects.hold(*shard, *offset, Box::new(move || answer(how))),
+            None => others.push((answer, how)),
+        }
+    }
+    others
 }
 
 fn refuse(batch: Batch, why: &Answer) {
