@@ -82,11 +82,16 @@ impl Context {
         Ok(options)
     }
 
-    /// A connection without a login.
-    pub(crate) async fn connect_unknown(&self) -> Result<Client> {
+    /// Options of a connection without a login.
+    pub(crate) fn unknown(&self) -> Result<Options> {
         let mut options = Options::new(self.server()?, None);
         options.ca_file.clone_from(&self.ca_file);
-        let (client, _) = Client::connect(options)?;
+        Ok(options)
+    }
+
+    /// A connection without a login.
+    pub(crate) async fn connect_unknown(&self) -> Result<Client> {
+        let (client, _) = Client::connect(self.unknown()?)?;
         client.ready().await?;
         Ok(client)
     }

@@ -6,11 +6,14 @@ mod config;
 mod context;
 mod failure;
 mod group;
+mod import;
+mod interrupt;
 mod irc;
 mod list;
 mod message;
 mod people;
 mod profile;
+mod replay;
 mod screen;
 mod serve;
 mod show;
@@ -79,6 +82,11 @@ enum Command {
     /// What administrators do.
     #[command(subcommand)]
     Admin(admin::AdminCommand),
+    /// Take history over from elsewhere.
+    #[command(subcommand)]
+    Import(import::ImportCommand),
+    /// Play a log of an IRC channel as its users, and check that everybody gets what they should.
+    Replay(replay::Args),
     /// The server's configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -106,6 +114,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Conversations => list::conversations(&context).await,
         Command::Group(command) => group::run(&context, command).await,
         Command::Admin(command) => admin::run(&context, command).await,
+        Command::Import(command) => import::command(&context, command).await,
+        Command::Replay(args) => replay::command(&context, args).await,
         Command::Config(command) => config::run(&context, command),
     }
 }

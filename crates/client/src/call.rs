@@ -87,4 +87,4 @@ macro_rules! says {
     };
 }
 
-says! { Send Edit Delete React }
+says! { Send Edit Delete React ImportMessage }

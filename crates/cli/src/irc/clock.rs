@@ -33,7 +33,8 @@ pub(crate) enum Dial {
 }
 
 impl Dial {
-    fn hours(self) -> i64 {
+    /// 12 or 24.
+    pub(crate) fn hours(self) -> i64 {
         match self {
             Self::Twelve => 12,
             Self::TwentyFour => 24,

@@ -22,7 +22,6 @@
 //! Times are taken as UTC unless the file itself names another zone; see [`Stamp`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
-#![allow(dead_code, unused_imports, reason = "only the tests call this until `chirrup import irc` and `chirrup replay` do")]
 
 mod clock;
 mod html;
@@ -38,10 +37,10 @@ mod text;
 mod tests;
 
 pub(crate) use clock::{Dial, Stamp};
-pub(crate) use line::{Line, LineKind, Reason, Said, Speech};
+pub(crate) use line::{Line, LineKind, Said, Speech};
 pub(crate) use nick::fold;
 pub(crate) use replay::{Stage, Step};
-pub(crate) use roll::{Person, Roll, account_name};
+pub(crate) use roll::{Person, Roll};
 pub(crate) use tally::Tally;
 
 /// One log file, read to the end.

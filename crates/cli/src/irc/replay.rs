@@ -45,6 +45,7 @@ impl Stage {
     }
 
     /// How many are in the channel.
+    #[cfg(test)]
     pub(crate) fn present(&self) -> usize {
         self.present.len()
     }

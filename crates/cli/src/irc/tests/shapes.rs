@@ -1,6 +1,7 @@
 //! Each shape of line, and each way to be none.
 
-use super::super::{Dial, LineKind, Log, Reason, Stamp};
+use super::super::line::Reason;
+use super::super::{Dial, LineKind, Log, Stamp};
 use super::samples;
 
 fn kinds(name: &str, text: &str) -> Vec<LineKind> {
