@@ -32,7 +32,7 @@ pub fn events(kv: &dyn Kv, aggregate: &AggregateId, after: Seq, limit: usize) ->
             next += 1;
             rows.push(row);
         }
-        let bucket_done = next % BUCKET == 0 && rows.len() > before;
+        let bucket_done = next.is_multiple_of(BUCKET) && rows.len() > before;
         if !bucket_done {
             break;
         }

@@ -127,8 +127,15 @@ impl Views {
         let visible = &member.visible;
         let joined = member.role.is_some();
         let last = visible.last(state.head);
-        let position = self.with_pending(conversation, user, position);
+        let mut position = self.with_pending(conversation, user, position);
         let last_message = self.messages(conversation, Place::Timeline, visible, 1..=last, Towards::Older, 1)?;
+        let last_message = last_message.first().and_then(Message::of);
+        if let Some(Message { seq, ordinal: Some(ordinal), author, .. }) = &last_message
+            && *author == Some(user)
+        {
+            // It moves its author's positions, who may not have been told of it yet.
+            position.merge(PositionRow { read: *seq, read_ordinal: *ordinal, delivered: *seq });
+        }
         let group = described.kind == ConversationKind::Group;
         Ok(Some(reply::Conversation {
             conversation,
@@ -146,7 +153,7 @@ impl Views {
             mentions: self.mentions(conversation, user, visible, position.read, last)?,
             marked_unread: entry.is_some_and(|entry| entry.marked_unread),
             muted: entry.is_some_and(|entry| entry.muted),
-            last_message: last_message.first().and_then(Message::of),
+            last_message,
         }))
     }
 }

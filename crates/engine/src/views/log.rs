@@ -88,7 +88,7 @@ impl Views {
             let Some(row) = found else { return Ok(last) };
             from = row.record.event.seq() + 1;
             last = Some(row);
-            if from % BUCKET != 0 {
+            if !from.is_multiple_of(BUCKET) {
                 return Ok(last);
             }
         }

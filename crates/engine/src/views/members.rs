@@ -20,6 +20,14 @@ const ROWS_PAGE: usize = 1_000;
 /// Rows of members that one page of members looks at: where most have left, a page is short.
 const ROWS_MAX: usize = 10_000;
 
+/// Present members, ascending by id.
+#[derive(Default)]
+pub(super) struct Present {
+    pub(super) members: Vec<(UserId, Member)>,
+    /// The last user looked at, if there may be more.
+    pub(super) next: Option<UserId>,
+}
+
 /// Where a seq stands in a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimelinePlace {
@@ -57,25 +65,24 @@ impl Views {
     ) -> Result<reply::Members, ViewError> {
         self.present(conversation, asker)?;
         let limit = limit.clamp(1, MEMBERS_PAGE_MAX) as usize;
-        let (found, next) = self.members_after(conversation, after, limit)?;
-        let mut members = Vec::with_capacity(found.len());
-        for (user, member) in found {
+        let present = self.members_after(conversation, after, limit)?;
+        let mut members = Vec::with_capacity(present.members.len());
+        for (user, member) in present.members {
             if let (Some(role), Some(user)) = (member.role, self.user(user)?) {
                 members.push(reply::Member { user, role: role.into() });
             }
         }
-        Ok(reply::Members { members, next })
+        Ok(reply::Members { members, next: present.next })
     }
 
-    /// Present members beyond a user, at most `limit`, and the last user looked at if there may
-    /// be more.
+    /// Present members beyond a user, at most `limit`.
     pub(super) fn members_after(
         &self,
         conversation: ConversationId,
         mut after: Option<UserId>,
         limit: usize,
-    ) -> Result<(Vec<(UserId, Member)>, Option<UserId>), ReadError> {
-        let mut found = Vec::new();
+    ) -> Result<Present, ReadError> {
+        let mut found = Present::default();
         for _ in 0..ROWS_MAX / ROWS_PAGE {
             let range = keys::members_after(conversation, after, ROWS_PAGE);
             let rows = self.kv.range(&range)?;
@@ -86,17 +93,18 @@ impl Views {
                 let member = decode(&RowKey::Member(user), &key, bytes)?;
                 after = Some(user);
                 if member.role.is_some() {
-                    found.push((user, member));
+                    found.members.push((user, member));
                 }
-                if found.len() == limit && (!whole || at + 1 < rows.len()) {
-                    return Ok((found, after));
+                let last = whole && at + 1 == rows.len();
+                if found.members.len() == limit && !last {
+                    return Ok(Present { next: after, ..found });
                 }
             }
             if whole {
-                return Ok((found, None));
+                return Ok(found);
             }
         }
-        Ok((found, after))
+        Ok(Present { next: after, ..found })
     }
 
     /// How far the present members have read and got, those who have done either.
@@ -109,12 +117,12 @@ impl Views {
         let mut members = Vec::new();
         let mut after = None;
         loop {
-            let (page, next) = self.members_after(conversation, after, RECEIPTS_MEMBERS_MAX as usize + 1)?;
-            members.extend(page.into_iter().map(|(user, _)| user));
+            let page = self.members_after(conversation, after, RECEIPTS_MEMBERS_MAX as usize + 1)?;
+            members.extend(page.members.into_iter().map(|(user, _)| user));
             if members.len() > RECEIPTS_MEMBERS_MAX as usize {
                 return Err(ViewError::TooManyMembers(RECEIPTS_MEMBERS_MAX));
             }
-            after = next;
+            after = page.next;
             if after.is_none() {
                 break;
             }

@@ -14,35 +14,35 @@ use crate::views::Which;
 fn who_cannot_see_a_message_is_not_called_by_it() {
     let mut group = Group::new(History::FromJoin, Leaver::Keeps, [0; 3]);
     for op in [Op::Add { by: 0, who: 2 }, send(0), Op::Remove { by: 0, who: 2 }, send(0), Op::Add { by: 0, who: 2 }, send(0)] {
-        group.apply(op);
+        group.apply(&op);
     }
     let mentions = |group: &Group| group.world.views.conversation(user(2), group.id).unwrap().unwrap().mentions.count;
     // The second was sent while the user was no member.
     for (at, count) in [(1, 0), (0, 1), (2, 2)] {
-        group.apply(Op::Edit { by: 0, at, calls: Some(2), all: false });
+        group.apply(&Op::Edit { by: 0, at, calls: Some(2), all: false });
         assert_eq!(mentions(&group), count);
     }
-    group.apply(Op::Edit { by: 0, at: 1, calls: None, all: true });
+    group.apply(&Op::Edit { by: 0, at: 1, calls: None, all: true });
     assert_eq!(mentions(&group), 2);
-    group.apply(Op::Delete { by: 0, at: 0 });
+    group.apply(&Op::Delete { by: 0, at: 0 });
     assert_eq!(mentions(&group), 1);
 }
 
 #[test]
 fn a_member_of_three_times_sees_what_was_said_then() {
     let mut group = Group::new(History::FromJoin, Leaver::Keeps, [0; 3]);
-    let sends = |group: &mut Group, n: usize| (0..n).for_each(|_| group.apply(send(0)));
+    let sends = |group: &mut Group, n: usize| (0..n).for_each(|_| group.apply(&send(0)));
     for _ in 0..3 {
         sends(&mut group, 2);
-        group.apply(Op::Add { by: 0, who: 2 });
+        group.apply(&Op::Add { by: 0, who: 2 });
         sends(&mut group, 3);
-        group.apply(Op::Remove { by: 0, who: 2 });
+        group.apply(&Op::Remove { by: 0, who: 2 });
     }
     let unread = |group: &Group| group.world.views.conversation(user(2), group.id).unwrap().unwrap().unread.count;
     assert_eq!(unread(&group), 9);
     // A message of the first time is deleted long after it was left behind.
     let first = group.oracle().history(user(2), None)[0].seq;
-    group.apply(Op::Delete { by: 0, at: group.messages.iter().position(|seq| *seq == first).unwrap() });
+    group.apply(&Op::Delete { by: 0, at: group.messages.iter().position(|seq| *seq == first).unwrap() });
     assert_eq!(unread(&group), 8);
     group.move_to(user(2), first + 1, true);
     assert_eq!(unread(&group), 7);
@@ -57,17 +57,17 @@ fn counts_end_where_they_are_not_exact_any_more() {
     let told = |group: &Group| group.world.views.conversation(user(1), group.id).unwrap().unwrap();
     assert_eq!(told(&group).unread, reply::Unread { count: exact as u64, at_least: false });
     for _ in 0..2 {
-        group.apply(send(0));
+        group.apply(&send(0));
     }
     assert_eq!(told(&group).unread, reply::Unread { count: exact as u64, at_least: true });
     for at in [3, exact / 2] {
-        group.apply(Op::Delete { by: 0, at });
+        group.apply(&Op::Delete { by: 0, at });
     }
     assert_eq!(told(&group).unread, reply::Unread { count: exact as u64, at_least: false });
     for n in 1..=1_001_u64 {
         // Half of them call the user, half all members.
         let half = n.is_multiple_of(2);
-        group.apply(Op::Edit { by: 0, at: 3 * n as usize + 1, calls: half.then_some(1), all: !half });
+        group.apply(&Op::Edit { by: 0, at: 3 * n as usize + 1, calls: half.then_some(1), all: !half });
         if n >= 1_000 {
             assert_eq!(told(&group).mentions, reply::Unread { count: 1_000, at_least: n > 1_000 });
         }

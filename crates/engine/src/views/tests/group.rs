@@ -63,16 +63,19 @@ impl Group {
             let commands = (0..count).map(|i| (aggregate.clone(), user(0), AnyAction::Conversation(filler(i)))).collect();
             let outcomes = group.world.run_all(commands);
             for outcome in outcomes.iter().filter(|_| n != 1) {
-                group.sent(user(0), outcome);
+                group.sent(user(0), outcome, true);
             }
         }
         group
     }
 
-    pub(super) fn sent(&mut self, by: UserId, outcome: &Outcome) {
+    /// A message of the timeline moves its author's positions to itself, one of a thread does not.
+    pub(super) fn sent(&mut self, by: UserId, outcome: &Outcome, in_timeline: bool) {
         if let Outcome::Done { last, .. } = outcome {
             self.messages.push(*last);
-            self.move_to(by, *last, true);
+            if in_timeline {
+                self.move_to(by, *last, true);
+            }
         }
     }
 
@@ -97,8 +100,8 @@ impl Group {
         }
     }
 
-    pub(super) fn apply(&mut self, op: Op) {
-        let (by, action) = match op {
+    pub(super) fn apply(&mut self, op: &Op) {
+        let (by, action) = match *op {
             Op::Send { by, calls, all, thread, also, reply } => {
                 let action = Action::Send {
                     form: Form::Text,
@@ -109,7 +112,7 @@ impl Group {
                     original_time: None,
                 };
                 let outcome = self.world.act(self.id, user(by), action);
-                return self.sent(user(by), &outcome);
+                return self.sent(user(by), &outcome, thread.is_none() || also);
             }
             Op::Read { by, at, stored } => {
                 if let Some(last) = self.oracle().seen(user(by)).last() {

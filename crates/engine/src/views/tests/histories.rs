@@ -55,7 +55,7 @@ proptest! {
         let leaver = if rules.1 { Leaver::Keeps } else { Leaver::Loses };
         let mut group = Group::new(history, leaver, fillers);
         for op in ops {
-            group.apply(op);
+            group.apply(&op);
         }
         let oracle = group.oracle();
         group.check_state();

@@ -109,10 +109,10 @@ fn members_are_found_behind_many_who_have_left() {
     for limit in [1, 2, 4, 8, 9, 10] {
         let (mut seen, mut after) = (Vec::new(), None);
         loop {
-            let (page, next) = world.views.members_after(conversation(1), after, limit).unwrap();
-            assert!(page.len() <= limit);
-            seen.extend(page.into_iter().map(|(user, _)| user));
-            after = next;
+            let page = world.views.members_after(conversation(1), after, limit).unwrap();
+            assert!(page.members.len() <= limit);
+            seen.extend(page.members.into_iter().map(|(user, _)| user));
+            after = page.next;
             if after.is_none() {
                 break;
             }
