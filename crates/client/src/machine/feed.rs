@@ -94,8 +94,10 @@ pub struct Resume {
 /// How far one log is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
-    /// The application was given every event up to here.
-    pub handled: Seq,
+    /// The application was given every event up to here; left out while it is not known where the
+    /// log begins for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handled: Option<Seq>,
     /// There are events up to here at least.
     pub head: Seq,
 }
@@ -189,7 +191,7 @@ impl Feed {
                     self.passed(&event);
                     return Some(*event);
                 }
-                Waiting::Begin(key, seq) => *self.place(key) = Place { handled: seq, head: seq },
+                Waiting::Begin(key, seq) => self.reached(key, seq),
                 Waiting::End(key) => self.forget(key),
                 Waiting::Mark(cursor, behind) => {
                     self.resume.cursor = Some(cursor);
@@ -211,13 +213,16 @@ impl Feed {
     fn passed(&mut self, event: &ClientEvent) {
         match event {
             ClientEvent::Event { conversation, event } => {
-                let place = self.place(*conversation);
-                place.handled = event.seq;
-                place.head = place.head.max(event.seq);
+                self.reached(*conversation, event.seq);
             }
-            ClientEvent::Rewound { conversation, head } => *self.place(*conversation) = Place { handled: *head, head: *head },
+            ClientEvent::Rewound { conversation, head } => *self.place(*conversation) = Place { handled: Some(*head), head: *head },
             _ => {}
         }
+    }
+
+    fn reached(&mut self, key: LogKey, seq: Seq) {
+        let place = self.place(key);
+        (place.handled, place.head) = (Some(seq), place.head.max(seq));
     }
 
     fn place(&mut self, key: LogKey) -> &mut Place {

@@ -79,15 +79,9 @@ impl Flights {
             .collect()
     }
 
-    /// The connection is gone: what the application asked, in the order in which it went out.
-    pub(super) fn lost(&mut self) -> Vec<Try> {
-        std::mem::take(&mut self.flights)
-            .into_values()
-            .filter_map(|flight| match flight.purpose {
-                Purpose::App(t) => Some(t),
-                _ => None,
-            })
-            .collect()
+    /// The connection is gone: what was in flight, in the order in which it went out.
+    pub(super) fn lost(&mut self) -> Vec<Purpose> {
+        std::mem::take(&mut self.flights).into_values().map(|flight| flight.purpose).collect()
     }
 
     /// Since when the oldest waits, and the first deadline of the application's.

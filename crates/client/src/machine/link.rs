@@ -108,8 +108,9 @@ impl Link {
         self.come_back_ms = Some(after_ms);
     }
 
+    /// Why the server ends the connection; the first that it says counts.
     pub(super) fn closing(&mut self, refusal: Refusal) {
-        self.farewell = Some(refusal);
+        self.farewell.get_or_insert(refusal);
     }
 
     /// The connection is gone: waits, or ends for good. Full jitter: a wait is anything up to the

@@ -1,12 +1,12 @@
 //! How far this device knows each log, and the repair of gaps: what was handed on is dense from
 //! where the log was begun; what lies beyond is held, or only known to exist and pulled.
 //!
-//! Must not know: what the events say (but for the one by which a log begins).
+//! Must not know: what the events say.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chirrup_core::ids::{ConversationId, Seq, UserId};
-use chirrup_protocol::event::{Event, Kind};
+use chirrup_core::ids::{ConversationId, Seq};
+use chirrup_protocol::event::Event;
 
 use crate::limits::HELD_MAX;
 
@@ -38,8 +38,8 @@ pub(super) struct Logs {
 
 impl Logs {
     /// A log that an earlier run knew.
-    pub(super) fn restore(&mut self, key: LogKey, handled: Seq, head: Seq) {
-        self.known.insert(key, Log { handled: Some(handled), head: head.max(handled), ..Log::default() });
+    pub(super) fn restore(&mut self, key: LogKey, handled: Option<Seq>, head: Seq) {
+        self.known.insert(key, Log { handled, head: head.max(handled.unwrap_or(0)), ..Log::default() });
         self.check(key);
     }
 
@@ -76,11 +76,8 @@ impl Logs {
         self.check(key);
     }
 
-    /// An event came; `held` says whether it may be kept or only its existence noted.
-    pub(super) fn pushed(&mut self, key: LogKey, event: Event, me: Option<UserId>, keep: bool) {
-        if self.known.get(&key).is_none_or(|log| log.handled.is_none()) && joins(&event, me) {
-            self.begin(key, event.seq.saturating_sub(1));
-        }
+    /// An event came; `keep` says whether it may be kept or only its existence noted.
+    pub(super) fn pushed(&mut self, key: LogKey, event: Event, keep: bool) {
         let log = self.known.entry(key).or_default();
         log.head = log.head.max(event.seq);
         let next = log.handled.is_some_and(|handled| event.seq == handled + 1);
@@ -105,8 +102,8 @@ impl Logs {
         self.check(key);
     }
 
-    /// A pull failed for now.
-    pub(super) fn pull_failed(&mut self, key: LogKey) {
+    /// A pull came to nothing; another may follow.
+    pub(super) fn pull_over(&mut self, key: LogKey) {
         if let Some(log) = self.known.get_mut(&key) {
             log.pulling = false;
         }
@@ -135,9 +132,9 @@ impl Logs {
         self.behind.iter().copied()
     }
 
-    /// The same, with what was handed on and what there is.
-    pub(super) fn places_behind(&self) -> impl Iterator<Item = (LogKey, Seq, Seq)> {
-        self.behind.iter().filter_map(|key| self.known.get(key).map(|log| (*key, log.handled.unwrap_or(0), log.head)))
+    /// The same, with what there is.
+    pub(super) fn heads_behind(&self) -> impl Iterator<Item = (LogKey, Seq)> {
+        self.behind.iter().filter_map(|key| self.known.get(key).map(|log| (*key, log.head)))
     }
 
     /// Begins a pull of a log, unless its next event is here, one is under way or its beginning is
@@ -182,14 +179,5 @@ fn put(set: &mut BTreeSet<LogKey>, key: LogKey, within: bool) {
         set.insert(key);
     } else {
         set.remove(&key);
-    }
-}
-
-/// Whether this event made the user a member.
-fn joins(event: &Event, me: Option<UserId>) -> bool {
-    match &event.kind {
-        Kind::ConversationCreated { members, .. } => me.is_some_and(|me| members.contains(&me)),
-        Kind::MemberAdded { user, .. } => me == Some(*user),
-        _ => false,
     }
 }

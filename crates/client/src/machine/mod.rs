@@ -93,6 +93,7 @@ impl Machine {
         let resume = resume.unwrap_or_default();
         let follow = config.follow != Follow::Nothing;
         let mut logs = Logs::default();
+        let mut session = Session::new(resumed, resume.cursor.clone().filter(|_| follow));
         if follow {
             if let Some(place) = resume.user {
                 logs.restore(None, place.handled, place.head);
@@ -100,13 +101,14 @@ impl Machine {
             for (conversation, place) in &resume.conversations {
                 if let Ok(conversation) = conversation.parse::<ConversationId>() {
                     logs.restore(Some(conversation), place.handled, place.head);
+                    session.awaiting.extend(place.handled.is_none().then_some(conversation));
                 }
             }
         }
         Self {
             random: Random::new(config.seed),
             link: Link::new(),
-            session: Session::new(resumed, resume.cursor.clone().filter(|_| follow)),
+            session,
             flights: Flights::default(),
             requests: Requests::default(),
             outbox: Outbox::new(outbox),
@@ -345,7 +347,15 @@ impl Machine {
     /// The connection is gone: what was in flight goes back to where it came from.
     fn lost(&mut self, now_ms: u64, failure: Failure) {
         self.link.lost(now_ms, failure, &mut self.random);
-        let tries = self.flights.lost();
+        let mut tries = Vec::new();
+        for purpose in self.flights.lost() {
+            match purpose {
+                Purpose::App(again) => tries.push(again),
+                Purpose::Refresh(conversation) => self.session.refresh(conversation),
+                // The others are kept where they come from.
+                _ => {}
+            }
+        }
         self.requests.again(tries);
         self.outbox.lost();
         self.logs.lost();

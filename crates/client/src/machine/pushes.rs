@@ -1,8 +1,10 @@
 //! What the server tells unasked.
 
+use chirrup_core::ids::UserId;
+use chirrup_protocol::event::{Event, Kind};
 use chirrup_protocol::push::{Head, LogEvent, Push, Typing};
 
-use super::{ClientEvent, Follow, Machine};
+use super::{ClientEvent, Follow, LogKey, Machine};
 
 impl Machine {
     pub(super) fn push(&mut self, now_ms: u64, push: Push) {
@@ -37,15 +39,14 @@ impl Machine {
         }
     }
 
-    fn pushed(&mut self, key: super::LogKey, event: chirrup_protocol::event::Event) {
+    fn pushed(&mut self, key: LogKey, event: Event) {
         if self.config.follow == Follow::Nothing {
             return;
         }
-        let begun = self.logs.handled(key).is_some();
-        self.logs.pushed(key, event, self.view.me(), self.feed.has_room());
-        if !begun && let Some(seq) = self.logs.handled(key) {
-            self.began(key, seq);
+        if makes_member(&event, self.view.me()) {
+            self.begin(key, event.seq.saturating_sub(1));
         }
+        self.logs.pushed(key, event, self.feed.has_room());
         if let Some(conversation) = key.filter(|conversation| self.view.conversation(*conversation).is_none()) {
             self.session.refresh(conversation);
         }
@@ -61,8 +62,17 @@ impl Machine {
 
     /// A cursor that covers all that was handed on, but for what is behind.
     pub(super) fn covered(&mut self, cursor: String) {
-        let behind = self.logs.places_behind().map(|(key, _, head)| (key, head)).collect();
+        let behind = self.logs.heads_behind().collect();
         self.feed.mark(cursor.clone(), behind);
         self.session.cursor = Some(cursor);
+    }
+}
+
+/// Whether this event made the user a member.
+fn makes_member(event: &Event, me: Option<UserId>) -> bool {
+    match &event.kind {
+        Kind::ConversationCreated { members, .. } => me.is_some_and(|me| members.contains(&me)),
+        Kind::MemberAdded { user, .. } => me == Some(*user),
+        _ => false,
     }
 }

@@ -96,9 +96,11 @@ impl Machine {
             Some(handled) if reset && handled > head => {
                 self.logs.rewind(key, head);
                 self.feed.rewound(key, head);
+                if let Some(conversation) = key {
+                    self.view.begin(conversation, head);
+                }
             }
             Some(_) => {}
-            None if self.config.follow == Follow::FromBeginning => self.begin(key, 0),
             None if !self.session.listed || key.is_none() => self.begin(key, head),
             None => self.session.awaiting.extend(key),
         }
@@ -124,9 +126,9 @@ impl Machine {
 
     fn listing_complete(&mut self, cursor: String) {
         if let Some(listing) = self.session.listing.take() {
-            let gone: Vec<ConversationId> = self.logs.conversations().filter(|id| !listing.contains(id)).collect();
-            for conversation in gone {
-                self.forget(conversation);
+            let unlisted: Vec<ConversationId> = self.logs.conversations().filter(|id| !listing.contains(id)).collect();
+            for conversation in unlisted {
+                self.session.refresh(conversation);
             }
         }
         self.session.listed = true;
@@ -140,14 +142,12 @@ impl Machine {
         self.feed.hint(ClientEvent::Synced);
     }
 
-    /// Begins a log, unless it has begun.
+    /// Begins a log behind this seq, unless it has begun; behind 0 if all of it is wanted.
     pub(super) fn begin(&mut self, key: LogKey, seq: u64) {
-        if self.logs.begin(key, seq) {
-            self.began(key, seq);
+        let seq = if self.config.follow == Follow::FromBeginning { 0 } else { seq };
+        if !self.logs.begin(key, seq) {
+            return;
         }
-    }
-
-    pub(super) fn began(&mut self, key: LogKey, seq: u64) {
         if let Some(conversation) = key {
             self.session.awaiting.remove(&conversation);
             self.view.begin(conversation, seq);
@@ -161,10 +161,10 @@ impl Machine {
         if own_log_is_behind || self.session.awaiting.is_empty() {
             return;
         }
-        for conversation in std::mem::take(&mut self.session.awaiting) {
-            if let Some(head) = self.view.conversation(conversation).map(ConversationView::head) {
-                self.begin(Some(conversation), head);
-            }
+        let shown = |conversation: &ConversationId| Some((*conversation, self.view.conversation(*conversation)?.head()));
+        let known: Vec<(ConversationId, u64)> = self.session.awaiting.iter().filter_map(shown).collect();
+        for (conversation, head) in known {
+            self.begin(Some(conversation), head);
         }
     }
 
@@ -180,9 +180,10 @@ impl Machine {
     fn pulled(&mut self, now_ms: u64, key: LogKey, outcome: Result<Events, Refusal>) {
         match (outcome, key) {
             (Ok(page), _) => self.logs.pulled(key, page.events, page.head),
-            (Err(refusal), Some(conversation)) if refusal.retry == Retry::Never => self.forget(conversation),
+            // The log rests until it is known what became of the conversation.
+            (Err(refusal), Some(conversation)) if refusal.retry == Retry::Never => self.session.refresh(conversation),
             (Err(refusal), _) => {
-                self.logs.pull_failed(key);
+                self.logs.pull_over(key);
                 self.session.pause_until_ms = retry_at_ms(now_ms, &refusal).unwrap_or(now_ms + chirrup_protocol::error::RETRY_AFTER_MS);
             }
         }
@@ -197,11 +198,18 @@ impl Machine {
                 if !known && let Some(handled) = self.logs.handled(Some(conversation)) {
                     self.view.begin(conversation, handled);
                 }
+                self.logs.pull_over(Some(conversation));
                 self.logs.told(Some(conversation), head);
                 self.check_counts(now_ms, conversation);
                 self.feed.hint(ClientEvent::Listed(conversation));
             }
-            Err(refusal) if refusal.retry == Retry::Never => self.forget(conversation),
+            Err(refusal) if refusal.retry == Retry::Never => {
+                // Who was made a member again since has asked again.
+                let asked = self.flights.count(|purpose| matches!(purpose, Purpose::Refresh(other) if *other == conversation));
+                if asked == 0 && !self.session.wants_refresh(conversation) {
+                    self.forget(conversation);
+                }
+            }
             Err(_) => self.session.refresh_later(now_ms, conversation),
         }
     }

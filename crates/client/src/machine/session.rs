@@ -93,6 +93,11 @@ impl Session {
         self.refreshes.entry(conversation).or_insert(now_ms + REFRESH_MS);
     }
 
+    /// Whether a conversation is to be asked anew.
+    pub(super) fn wants_refresh(&self, conversation: ConversationId) -> bool {
+        self.refreshes.contains_key(&conversation)
+    }
+
     /// Conversations to be asked anew now.
     pub(super) fn take_refreshes(&mut self, now_ms: u64, under_way: usize) -> Vec<ConversationId> {
         let room = REFRESHES_MAX.saturating_sub(under_way);

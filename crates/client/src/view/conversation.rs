@@ -135,9 +135,11 @@ impl ConversationView {
         self.trim();
     }
 
-    /// The log is read from behind this seq on.
+    /// The log is read from behind this seq on. Messages that were learnt before, but for the last,
+    /// may lack changes that will not be seen here.
     pub(super) fn begin(&mut self, seq: Seq) {
         (self.seen_after, self.seen) = (seq, seq);
+        self.messages.keep_only(self.last);
     }
 
     /// Brings everything forward by one event; events come in order, and what came before is left out.
@@ -167,6 +169,9 @@ impl ConversationView {
                     let after = self.messages.get(*target);
                     recounted(&mut self.about.unread, counts(before), after.is_some_and(counts));
                     recounted(&mut self.about.mentions, calls(self.me, before), after.is_some_and(|m| calls(self.me, m)));
+                    // Texts go before the event that removes them is read here, and mentions with them.
+                    let deleted = matches!(event.kind, Kind::MessageDeleted { .. });
+                    self.stale |= deleted && !calls(self.me, before) && self.about.mentions != NONE;
                 }
                 None => self.stale = true,
             },
@@ -176,7 +181,10 @@ impl ConversationView {
             }
             Kind::MemberRemoved { user } => {
                 self.about.members = self.about.members.saturating_sub(1);
-                self.about.joined &= self.me != Some(*user);
+                if self.me == Some(*user) {
+                    // Who is gone is not told how many are left.
+                    (self.about.joined, self.about.members) = (false, 0);
+                }
                 self.positions.remove(user);
             }
             Kind::ConversationUpdated { title } => self.about.title.clone_from(title),
@@ -191,7 +199,7 @@ impl ConversationView {
         // Who sends has read.
         if event.author.is_some() && event.author == self.me {
             self.read_up_to(event.seq);
-        } else if let Some(message) = self.messages.get(event.seq) {
+        } else if let Some(message) = self.messages.get(event.seq).filter(|_| event.seq > self.about.read) {
             let (counted, called) = (counts(message), calls(self.me, message));
             recounted(&mut self.about.unread, false, counted);
             recounted(&mut self.about.mentions, false, called);
@@ -218,10 +226,6 @@ impl ConversationView {
 
     pub(super) fn set_marked(&mut self, marked: bool) {
         self.about.marked_unread = marked;
-    }
-
-    pub(super) fn set_joined(&mut self, joined: bool) {
-        self.about.joined = joined;
     }
 
     /// A member's positions; answers whether they moved.

@@ -36,6 +36,11 @@ impl Messages {
         }
     }
 
+    /// Drops all but one.
+    pub(super) fn keep_only(&mut self, seq: Option<Seq>) {
+        self.kept.retain(|kept, _| Some(*kept) == seq);
+    }
+
     /// Drops the oldest beyond the limit, but not `last`; answers the highest seq that was dropped.
     pub(super) fn trim(&mut self, last: Option<Seq>) -> Option<Seq> {
         let mut dropped = None;
@@ -111,8 +116,8 @@ impl Messages {
             thread_root: *thread_root,
             original_time: *original_time,
             edits: 0,
-            // A text is missing only when a later event deleted it.
-            deleted: text.is_none(),
+            // Even if the text is missing already: the event that deleted it comes later, and counts.
+            deleted: false,
             reactions: Vec::new(),
             replies: 0,
             last_reply: None,

@@ -128,7 +128,6 @@ impl View {
         match &event.kind {
             Kind::MuteChanged { conversation, muted } => change(conversation, &|view| view.set_muted(*muted)),
             Kind::UnreadMarked { conversation, marked } => change(conversation, &|view| view.set_marked(*marked)),
-            Kind::ConversationRemoved { conversation, .. } => change(conversation, &|view| view.set_joined(false)),
             Kind::PositionsMoved { positions } => {
                 for moved in positions {
                     self.own_position(moved.conversation, &Position { read: moved.read, delivered: moved.delivered });
