@@ -2,6 +2,7 @@
 
 mod account;
 mod admin;
+mod chat;
 mod config;
 mod context;
 mod failure;
@@ -56,6 +57,8 @@ enum Command {
     Find(people::FindArgs),
     /// See who is online.
     Who(people::WhoArgs),
+    /// Talk: line in, lines out.
+    Chat(chat::ChatArgs),
     /// Send a message.
     Send(message::SendArgs),
     /// Answer a message.
@@ -102,6 +105,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Devices(args) => account::devices(&context, args).await,
         Command::Find(args) => people::find(&context, args).await,
         Command::Who(args) => people::who(&context, args).await,
+        Command::Chat(args) => chat::run(&context, args).await,
         Command::Send(args) => message::send(&context, args).await,
         Command::Reply(args) => message::reply(&context, args).await,
         Command::Edit(args) => message::edit(&context, args).await,
