@@ -221,6 +221,9 @@ impl Room {
         {
             self.note(&format!("more: /history {}", first.seq))?;
         }
+        if before.is_some() && page.messages.is_empty() {
+            self.note("there is nothing before")?;
+        }
         for message in &page.messages {
             let line = show::message(self.paint, &self.names, message);
             self.print(&line)?;

@@ -1,18 +1,20 @@
 //! Conversations: begun, listed, and who is in them.
 
-use chirrup_core::aggregate::{Action, AggregateId};
+use chirrup_core::aggregate::{Action, AggregateId, Origin};
 use chirrup_core::conversation;
-use chirrup_core::ids::{ClientId, ConversationId};
+use chirrup_core::effects::effects;
+use chirrup_core::ids::{ClientId, ConversationId, UserId};
 use chirrup_core::limits::MEMBERS_AT_ONCE_MAX;
 use chirrup_core::names;
 use chirrup_core::refusal::Refusal;
 use chirrup_protocol::error::Error;
 use chirrup_protocol::limits::{CONVERSATIONS_PAGE_MAX, MEMBERS_PAGE_MAX};
+use chirrup_protocol::reply::{Created, Done};
 use chirrup_protocol::request::{
     AddMembers, Conversation, Conversations, CreateDirect, CreateGroup, Leave, Members, RemoveMember, Request, SetRole, SetTitle,
 };
 
-use super::change::{Change, Told};
+use super::change::{Change, Told, submit};
 use super::check::{bad, open_accounts, page, read, refused};
 use super::{Context, Plan, Session};
 
@@ -39,8 +41,26 @@ pub(super) async fn create_direct(context: &Context, session: &Session, request:
     let pair = (own.min(with), own.max(with));
     let id = ConversationId(context.machine.key().id("direct", &[&pair.0.0, &pair.1.0]));
     let (client_id, action) = (request.client_id, conversation::Action::CreateDirect { with });
-    let change = change(session, id, client_id, &request.into(), action);
-    Ok(Change { told: Told::Created(id), ..change }.into())
+    let Change { aggregate, origin, action, .. } = change(session, id, client_id, &request.into(), action);
+    let Done { seq, time, duplicate } = submit(context, aggregate, origin, action).await?;
+    list_direct(context, own, id).await?;
+    Ok(Created { conversation: id, seq, time, duplicate }.into())
+}
+
+/// Sees to it that a direct conversation is in the user's list before they are told of it: the
+/// other may have begun it just now. The same as the effect of its first event, which is taken
+/// once, whoever is the first to bring it.
+async fn list_direct(context: &Context, user: UserId, id: ConversationId) -> Result<(), Error> {
+    let source = AggregateId::Conversation(id);
+    let log = source.clone();
+    let first = read(context, move |views| Ok(views.events(&log, 0, 1)?)).await?.pop();
+    let effects = first.map(|row| effects(&source, &row.record.event)).unwrap_or_default();
+    for (n, (target, action)) in (0..).zip(effects) {
+        if target == AggregateId::User(user) {
+            submit(context, target, Origin::Effect { source: source.clone(), seq: 1, n }, action).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Begins a group.
