@@ -81,11 +81,10 @@ impl Views {
         after: Option<ConversationId>,
         limit: usize,
     ) -> Result<(Vec<Listed>, Option<ConversationId>), ReadError> {
-        // An entry and its positions are two rows, of which either may be missing.
-        let rows_max = limit * 2 + 1;
-        let range = keys::inbox_after(user, after, rows_max);
+        // An entry and its positions are two rows, of which either may be missing: so many rows are
+        // of `limit` conversations, whole, and one more if there are more.
+        let range = keys::inbox_after(user, after, limit * 2 + 1);
         let rows = self.kv.range(&range)?;
-        let mut more = rows.len() == rows_max;
         let mut list: Vec<(ConversationId, Option<InboxEntry>, Option<PositionRow>)> = Vec::new();
         for (sort, bytes) in rows {
             let Some((conversation, is_entry)) = keys::inbox_row(&sort) else { continue };
@@ -100,11 +99,7 @@ impl Views {
                 last.2 = Some(record::decode_position(&key, &bytes)?);
             }
         }
-        if more {
-            // Its second row may not be among these.
-            list.pop();
-        }
-        more |= list.len() > limit;
+        let more = list.len() > limit;
         list.truncate(limit);
         let next = list.last().filter(|_| more).map(|(last, ..)| *last);
         let whole = |(conversation, entry, position): (_, Option<_>, _)| Some(Listed { conversation, entry: entry?, position });
