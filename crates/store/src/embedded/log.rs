@@ -117,9 +117,10 @@ impl Segments {
         while offset < self.segment_bytes {
             let piece = (self.segment_bytes - offset).min(ZEROS_BYTES as u64);
             file.write_all_at(&zeros[..usize::try_from(piece).expect("at most 1 MiB")], offset)?;
+            // A commit's own sync waits behind what was written here, so that is never much.
+            file.sync()?;
             offset += piece;
         }
-        file.sync()?;
         self.files.rename(&self.dir.join(UNFINISHED_SPARE_NAME), &self.dir.join(&name))?;
         self.files.sync_dir(&self.dir)?;
         self.lock().spare = Some(Spare { file, length: self.segment_bytes, name });
