@@ -28,12 +28,7 @@ pub(super) fn log_out(session: &Session) -> Plan {
 }
 
 /// Replaces the password and logs all other devices out.
-pub(super) async fn change_password(
-    context: &Context,
-    address: IpAddr,
-    session: &Session,
-    request: ChangePassword,
-) -> Result<Plan, Error> {
+pub(super) async fn change_password(context: &Context, address: IpAddr, session: &Session, request: ChangePassword) -> Result<Plan, Error> {
     let (user, device) = (session.user, session.device);
     let account = read(context, move |views| Ok((views.user(user)?, views.credential(user)?)));
     let (Some(profile), stored) = account.await? else {
@@ -85,8 +80,7 @@ pub(super) fn set_profile(session: &Session, request: SetProfile) -> Result<Plan
 
 /// Wants to hear of a conversation, or not.
 pub(super) fn mute(session: &Session, request: Mute) -> Plan {
-    let (client_id, action) =
-        (request.client_id, user::Action::SetMuted { conversation: request.conversation, muted: request.muted });
+    let (client_id, action) = (request.client_id, user::Action::SetMuted { conversation: request.conversation, muted: request.muted });
     own(session, client_id, &request.into(), action)
 }
 

@@ -67,11 +67,7 @@ pub(super) async fn is_administrator(context: &Context, user: UserId) -> Result<
 
 /// Refuses who is no administrator of the server.
 pub(super) async fn administrator(context: &Context, user: UserId) -> Result<(), Error> {
-    if is_administrator(context, user).await? {
-        Ok(())
-    } else {
-        Err(chirrup_core::refusal::Refusal::NotAdministrator.into())
-    }
+    if is_administrator(context, user).await? { Ok(()) } else { Err(chirrup_core::refusal::Refusal::NotAdministrator.into()) }
 }
 
 /// Refuses users who do not exist or whose account is closed: to the asker they are the same.

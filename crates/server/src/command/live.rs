@@ -5,11 +5,10 @@ use std::collections::HashSet;
 use chirrup_core::ids::{ConversationId, Time, UserId};
 use chirrup_core::presence::{Presence, Seen};
 use chirrup_core::refusal::Refusal;
-use chirrup_engine::router;
+use chirrup_engine::presence as engine;
 use chirrup_engine::views::{ViewError, Views};
 use chirrup_protocol::error::Error;
 use chirrup_protocol::limits::WATCH_MAX;
-use chirrup_protocol::push::Push;
 use chirrup_protocol::reply::{self, Nothing, Presences};
 use chirrup_protocol::request::{Idle, Typing, Watch};
 
@@ -95,31 +94,14 @@ fn answer(asked: &[UserId], seen: &[Seen], stored: &std::collections::HashMap<Us
 pub(crate) fn presence<T>(machine: &Machine, work: impl FnOnce(&mut Presence, Time) -> T) -> T {
     let mut presence = machine.presence();
     let worked = work(&mut presence, edge::now_ms());
-    let changes = presence.take_changes();
-    if !changes.is_empty() {
-        let mut router = machine.router();
-        for change in changes {
-            if !router.push(change.connection, router::encode(&Push::Presence(change.seen.into()))) {
-                presence.missed(change.connection);
-            }
-        }
-    }
+    engine::tell(&mut presence, &mut machine.router());
     worked
 }
 
 /// Tells a connection again what it missed of presence, after it has taken what waited for it.
 pub(crate) fn tell_missed(machine: &Machine, connection: u64) {
     let mut presence = machine.presence();
-    let missed = presence.take_missed(connection);
-    if missed.is_empty() {
-        return;
-    }
-    let mut router = machine.router();
-    for seen in missed {
-        if !router.push(connection, router::encode(&Push::Presence(seen.into()))) {
-            presence.missed(connection);
-        }
-    }
+    engine::tell_missed(&mut presence, &mut machine.router(), connection);
 }
 
 #[cfg(test)]
@@ -139,11 +121,8 @@ mod tests {
         ];
         let stored = HashMap::from([(here, Some(5)), (gone, Some(7))]);
         let answer = answer(&[stranger, here, gone], &seen, &stored);
-        let expected = [
-            (stranger, reply::Status::Offline, None),
-            (here, reply::Status::Online, None),
-            (gone, reply::Status::Offline, Some(7)),
-        ];
+        let expected =
+            [(stranger, reply::Status::Offline, None), (here, reply::Status::Online, None), (gone, reply::Status::Offline, Some(7))];
         let got: Vec<_> = answer.presences.into_iter().map(|p| (p.user, p.status, p.last_active_at)).collect();
         assert_eq!(got, expected);
     }

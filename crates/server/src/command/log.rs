@@ -50,14 +50,8 @@ mod tests {
 
     #[test]
     fn a_page_lies_at_one_place() {
-        let request = |before, after, around| History {
-            conversation: ConversationId([1; 16]),
-            before,
-            after,
-            around,
-            thread_root: None,
-            limit: 50,
-        };
+        let request =
+            |before, after, around| History { conversation: ConversationId([1; 16]), before, after, around, thread_root: None, limit: 50 };
         assert_eq!(which(&request(None, None, None)), Ok(Which::Newest));
         assert_eq!(which(&request(Some(9), None, None)), Ok(Which::Before(9)));
         assert_eq!(which(&request(None, Some(0), None)), Ok(Which::After(0)));

@@ -1,9 +1,13 @@
 //! How far somebody has read, and got: registers that only grow, merged and answered when they
 //! are written.
 
+use std::sync::Arc;
+
+use chirrup_core::aggregate::AggregateId;
 use chirrup_core::ids::{ConversationId, Seq, UserId};
 use chirrup_core::refusal::Refusal;
 use chirrup_engine::positions::NotRaised;
+use chirrup_engine::views::ViewError;
 use chirrup_protocol::error::{Code, Error};
 use chirrup_protocol::reply::Position;
 use chirrup_protocol::request::{Delivered, Positions, Read};
@@ -27,8 +31,11 @@ async fn raise(context: &Context, user: UserId, conversation: ConversationId, at
     let found = read_views(context, move |views| {
         let Some(member) = views.member(conversation, user)?.filter(|member| member.role.is_some()) else { return Ok(None) };
         // The highest that the member may see; what lies beyond it is taken as it (P-1).
-        let head = views.head(&chirrup_core::aggregate::AggregateId::Conversation(conversation))?;
+        let head = views.head(&AggregateId::Conversation(conversation))?;
         let at = at.min(member.visible.last(head));
+        if !member.visible.contains(at) {
+            return Err(ViewError::MessageNotFound);
+        }
         if !is_read {
             return Ok(Some(PositionRow { delivered: at, ..PositionRow::default() }));
         }
@@ -36,7 +43,7 @@ async fn raise(context: &Context, user: UserId, conversation: ConversationId, at
         Ok(Some(PositionRow { read: at, read_ordinal, delivered: at }))
     });
     let position = found.await?.ok_or_else(|| Error::from(Refusal::NotFound))?;
-    let machine = std::sync::Arc::clone(&context.machine);
+    let machine = Arc::clone(&context.machine);
     Ok(Plan::Later(Box::new(move |reply| {
         let waiter = Box::new(move |written: Result<PositionRow, NotRaised>| {
             reply.give(match written {

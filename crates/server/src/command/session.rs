@@ -41,11 +41,13 @@ impl Heads for Recent {
 
     fn moved(&self, asked: &[(ConversationId, Offset)]) -> Vec<Option<bool>> {
         let router = self.0.router();
-        asked.iter().map(|(conversation, since)| {
-            let shard = usize::from(chirrup_core::aggregate::AggregateId::Conversation(*conversation).shard());
-            (*since >= router.floor()[shard]).then(|| router.recent(*conversation).is_some_and(|(_, last)| last > *since))
-        })
-        .collect()
+        asked
+            .iter()
+            .map(|(conversation, since)| {
+                let shard = usize::from(chirrup_core::aggregate::AggregateId::Conversation(*conversation).shard());
+                (*since >= router.floor()[shard]).then(|| router.recent(*conversation).is_some_and(|(_, last)| last > *since))
+            })
+            .collect()
     }
 }
 

@@ -223,11 +223,21 @@ mod tests {
     #[tokio::test]
     async fn the_task_is_woken_by_every_kind_of_change() {
         let outbound = Outbound::default();
-        let changes: [fn(&Outbound); 4] =
-            [|o| assert!(o.push(frame(1))), |o| o.reply(frame(1)), Sink::wake, |o| o.close(Error::new(Code::Internal, "for a test"))];
+        let changes: [fn(&Outbound); 4] = [
+            |o| o.reply(frame(1)),
+            |o| o.say(frame(1)),
+            |o| {
+                // A push alone wakes nobody: a wake-up follows the last of a batch.
+                assert!(o.push(frame(1)));
+                o.wake();
+            },
+            |o| o.close(Error::new(Code::Internal, "for a test")),
+        ];
         for change in changes {
             let waiting = std::future::poll_fn(|cx| outbound.poll_changed(cx));
-            let ((), ()) = tokio::join!(waiting, async { change(&outbound) });
+            let waiting = tokio::time::timeout(std::time::Duration::from_secs(10), waiting);
+            let (woken, ()) = tokio::join!(waiting, async { change(&outbound) });
+            woken.expect("woken");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A server in this process, and clients that speak raw JSON to it.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "a module of each test, which uses a part of it")]
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -53,6 +53,7 @@ impl Server {
         let config = Config::load(None, std::iter::empty(), &flags).expect("a configuration");
         let (ready, info) = oneshot::channel();
         let stop = CancellationToken::new();
+        #[expect(clippy::disallowed_methods, reason = "owned by the server in this struct")]
         let serving = tokio::spawn(app::serve_until(config, stop.clone(), move |info| {
             ready.send(info).expect("the test waits");
         }));
