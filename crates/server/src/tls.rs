@@ -34,8 +34,10 @@ pub fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
     let chain = chain.map_err(of(cert))?;
     let key = PrivateKeyDer::from_pem_file(key).map_err(of(key))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config =
-        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?.with_no_client_auth().with_single_cert(chain, key)?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
     // WebSocket is upgraded from HTTP/1.1.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))

@@ -83,7 +83,11 @@ impl Admin {
         let given = request.headers().get(AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
         // Hashes are compared: nothing of the secret is learnt from how long that takes.
         if given.map(token::hash) != Some(self.secret) {
-            return problem(StatusCode::UNAUTHORIZED, "token_invalid", "this needs the secret in the file admin.token of the data directory");
+            return problem(
+                StatusCode::UNAUTHORIZED,
+                "token_invalid",
+                "this needs the secret in the file admin.token of the data directory",
+            );
         }
         match first_code(&self.context).await {
             Ok(code) => json(StatusCode::OK, &FirstCode { code }),
