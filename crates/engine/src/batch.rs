@@ -57,7 +57,7 @@ pub struct Published {
 pub struct Batch {
     /// In the order in which they must be written.
     pub rows: Vec<Row>,
-    /// In order of shard and offset.
+    /// In the order in which they were decided: of each shard by offset, of each log by seq.
     pub published: Vec<Published>,
     /// Told after `published` was handed on.
     pub answers: Vec<(Answerer, Answer)>,

@@ -9,16 +9,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chirrup_core::aggregate::{Command, Origin, SHARDS, Stamp};
 use chirrup_core::effects::effects;
+use chirrup_core::event::Event;
 use chirrup_store::keys;
 use chirrup_store::kv::{Kv, ReadError, Row};
 use chirrup_store::offset::Offset;
 use chirrup_store::record;
 
 use crate::batch::{Answer, Published, Submission};
-use crate::feed;
+use crate::feed::{self, Entry};
 use crate::recovery::Marks;
 
-/// Effects that were sent and not answered yet; with so many the reader waits.
+/// Effects that were sent and not answered yet; with so many the reader waits. (Those of the last
+/// event that was read may come on top.)
 pub const OUTSTANDING_MAX: usize = 1_024;
 const MARK: &str = "effects";
 
@@ -52,6 +54,14 @@ struct Shard {
 }
 
 impl Shard {
+    /// Read up to here.
+    fn pass(&mut self, offset: Offset) {
+        self.read = offset;
+        if self.outstanding.is_empty() {
+            self.mark = offset;
+        }
+    }
+
     /// Tells those who waited for nothing that is still owed.
     fn tell(&mut self) {
         while let Some(first) = self.held.first_entry()
@@ -77,6 +87,8 @@ pub struct EffectReader {
     ready: VecDeque<Submission>,
     answered: Arc<Mutex<Vec<Answered>>>,
     outstanding: usize,
+    /// The shard that is read next, so that none is always last.
+    turn: u8,
 }
 
 impl EffectReader {
@@ -99,7 +111,7 @@ impl EffectReader {
                 held: BTreeMap::new(),
             });
         }
-        Ok(Self { shards, ready: VecDeque::new(), answered: Arc::default(), outstanding: 0 })
+        Ok(Self { shards, ready: VecDeque::new(), answered: Arc::default(), outstanding: 0, turn: 0 })
     }
 
     /// Tells when the effects of this event, which is about to be heard of, were taken.
@@ -129,19 +141,22 @@ impl EffectReader {
     /// [`EffectReader::put_back`]; the reader then waits.
     pub fn next(&mut self, kv: &dyn Kv, stamp: impl Fn() -> Stamp) -> Result<Option<Submission>, ReadError> {
         self.settle();
-        if let Some(submission) = self.ready.pop_front() {
-            return Ok(Some(submission));
-        }
-        for shard in 0..SHARDS {
-            let state = &self.shards[usize::from(shard)];
-            if state.read < state.wanted && self.outstanding < OUTSTANDING_MAX {
-                self.read(kv, shard, &stamp)?;
-                if let Some(submission) = self.ready.pop_front() {
-                    return Ok(Some(submission));
-                }
+        for _ in 0..SHARDS {
+            while self.ready.is_empty() && self.owes(self.turn) && self.outstanding < OUTSTANDING_MAX {
+                self.read(kv, self.turn, &stamp)?;
             }
+            if let Some(submission) = self.ready.pop_front() {
+                return Ok(Some(submission));
+            }
+            self.turn = (self.turn + 1) % SHARDS;
         }
         Ok(None)
+    }
+
+    /// Whether there may be effects in a shard that were not read yet.
+    fn owes(&self, shard: u8) -> bool {
+        let state = &self.shards[usize::from(shard)];
+        state.read < state.wanted
     }
 
     /// Takes back an effect for which there was no room.
@@ -161,7 +176,8 @@ impl EffectReader {
         self.settle();
         let mut rows = Vec::new();
         for (shard, state) in (0..SHARDS).zip(&mut self.shards) {
-            if state.mark > state.saved {
+            // A mark within a command's events is kept once: equal versions have equal values.
+            if (state.mark.epoch, state.mark.n) > (state.saved.epoch, state.saved.n) {
                 state.saved = state.mark;
                 let value = Some(record::encode_offset(state.mark));
                 rows.push(Row { key: keys::meta(MARK, &[shard]), value, version: state.mark.version(state.mark.n) });
@@ -174,30 +190,40 @@ impl EffectReader {
         let state = &self.shards[usize::from(shard)];
         let (after, until) = (state.read, state.wanted);
         let entries = feed::entries(kv, shard, after, until)?;
-        let end = entries.last().map_or(until, |entry| entry.offset);
-        for entry in entries.iter().filter(|entry| entry.effects) {
-            let Some(row) = feed::event(kv, entry)? else { continue };
-            let event = row.record.event;
-            let sent = effects(&entry.aggregate, &event);
-            self.outstanding += sent.len();
-            self.shards[usize::from(shard)].outstanding.insert(entry.offset, sent.len());
-            for (n, (aggregate, action)) in (0..).zip(sent) {
-                let origin = Origin::Effect { source: entry.aggregate.clone(), seq: entry.seq, n };
-                let stamp = Stamp { time: event.envelope.time, ..stamp() };
-                let (answered, offset, round) = (Arc::clone(&self.answered), entry.offset, self.shards[usize::from(shard)].round);
-                let answer = Box::new(move |answer: Answer| {
-                    let taken = matches!(answer, Answer::Decided { .. } | Answer::Conflict);
-                    answered.lock().unwrap_or_else(PoisonError::into_inner).push(Answered { shard, round, offset, taken });
-                });
-                self.ready.push_back(Submission { command: Command { aggregate, origin, stamp, action }, answer });
-            }
+        if entries.is_empty() {
+            self.shards[usize::from(shard)].pass(until);
         }
-        let state = &mut self.shards[usize::from(shard)];
-        state.read = end;
-        if state.outstanding.is_empty() {
-            state.mark = end;
+        for entry in entries {
+            if self.outstanding >= OUTSTANDING_MAX {
+                break;
+            }
+            if entry.effects
+                && let Some(row) = feed::event(kv, &entry)?
+            {
+                self.send(shard, &entry, &row.record.event, stamp);
+            }
+            self.shards[usize::from(shard)].pass(entry.offset);
         }
         Ok(())
+    }
+
+    /// Makes an event's effects ready to be sent.
+    fn send(&mut self, shard: u8, entry: &Entry, event: &Event, stamp: &impl Fn() -> Stamp) {
+        let sent = effects(&entry.aggregate, event);
+        let state = &mut self.shards[usize::from(shard)];
+        let (offset, round) = (entry.offset, state.round);
+        self.outstanding += sent.len();
+        state.outstanding.insert(offset, sent.len());
+        for (n, (aggregate, action)) in (0..).zip(sent) {
+            let origin = Origin::Effect { source: entry.aggregate.clone(), seq: entry.seq, n };
+            let stamp = Stamp { time: event.envelope.time, ..stamp() };
+            let answered = Arc::clone(&self.answered);
+            let answer = Box::new(move |answer: Answer| {
+                let taken = matches!(answer, Answer::Decided { .. } | Answer::Conflict);
+                answered.lock().unwrap_or_else(PoisonError::into_inner).push(Answered { shard, round, offset, taken });
+            });
+            self.ready.push_back(Submission { command: Command { aggregate, origin, stamp, action }, answer });
+        }
     }
 
     fn settle(&mut self) {

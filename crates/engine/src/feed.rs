@@ -1,9 +1,11 @@
 //! Walking the feed of a shard: the one order by which effects, positions, views and cursors
 //! resume.
+//!
+//! Must not know: who walks, and why.
 
-use chirrup_core::aggregate::AggregateId;
+use chirrup_core::aggregate::{AggregateId, Digest};
 use chirrup_store::keys;
-use chirrup_store::kv::{Key, Kv, ReadError};
+use chirrup_store::kv::{self, Key, Kv, Range, ReadError};
 use chirrup_store::log;
 use chirrup_store::offset::Offset;
 use chirrup_store::record::{self, EventRow};
@@ -24,63 +26,76 @@ pub struct Entry {
     pub effects: bool,
     /// Whether it is a message of a timeline.
     pub timeline: bool,
+    /// Of the request, at the first event of a client's command.
+    pub digest: Option<Digest>,
 }
 
-/// Entries beyond `after` and up to `until`, ascending, at least one page of them if there are
-/// so many. Where the answer is empty, there are none.
+/// The next entries beyond `after` and up to `until`, ascending: as many as one read of the store
+/// gives. Empty only if there are none.
 pub fn entries(kv: &dyn Kv, shard: u8, after: Offset, until: Offset) -> Result<Vec<Entry>, ReadError> {
     let mut entries = Vec::new();
-    let mut start = after;
-    loop {
-        let buckets = keys::feed_buckets(shard, start, 2);
-        let rows = kv.range(&buckets)?;
-        for (sort, _) in &rows {
-            let Some(bucket) = keys::feed_bucket_start(sort) else { continue };
-            if bucket > until {
+    let mut from = after;
+    while let Some(bucket) = next_bucket(kv, shard, from)?
+        && bucket <= until
+    {
+        let mut from_row = first_row(kv, shard, after, bucket)?;
+        loop {
+            let range = keys::feed_after(shard, from_row, PAGE);
+            let page = kv.range(&range)?;
+            for row in &page {
+                let first = offset(&range, row)?;
+                open(&range, row, first, &mut entries)?;
+                from_row = Offset { k: first.k + 1, ..first };
+            }
+            entries.retain(|entry| entry.offset > after && entry.offset <= until);
+            if !entries.is_empty() {
                 return Ok(entries);
             }
-            // A row that begins before `after` may reach beyond it.
-            let mut from = bucket.max(first_row(kv, shard, after, bucket)?);
-            loop {
-                let range = keys::feed_after(shard, from, PAGE);
-                let page = kv.range(&range)?;
-                for (sort, value) in &page {
-                    let key = Key::new(range.table, range.partition.clone(), sort.clone());
-                    let first = Offset::from_bytes(sort)
-                        .ok_or_else(|| ReadError::Damaged { place: format!("{key:?}"), what: "not an offset".into() })?;
-                    for entry in record::decode_feed(&key, value)?.entries {
-                        let offset = Offset { n: first.n + entry.n, k: entry.k, ..first };
-                        if offset > after && offset <= until {
-                            let record::FeedEntry { aggregate, seq, effects, timeline, .. } = entry;
-                            entries.push(Entry { offset, aggregate, seq, effects, timeline });
-                        }
-                    }
-                    from = Offset { k: first.k + 1, ..first };
-                }
-                if page.len() < PAGE {
-                    break;
-                }
-                if !entries.is_empty() {
-                    return Ok(entries);
-                }
+            if page.len() < PAGE || from_row > until {
+                break;
             }
         }
-        let Some(last) = rows.last().and_then(|(sort, _)| keys::feed_bucket_start(sort)) else { return Ok(entries) };
-        if rows.len() < 2 || !entries.is_empty() {
-            return Ok(entries);
-        }
-        start = Offset { n: last.n + keys::FEED_BUCKET, ..last };
+        from = Offset { n: bucket.n + keys::FEED_BUCKET, ..bucket };
     }
+    Ok(entries)
 }
 
-/// The feed row in which `after` stands, if it is in the bucket that begins at `bucket`.
+/// The first offset of the next partition that has rows, from the one of `from` on.
+fn next_bucket(kv: &dyn Kv, shard: u8, from: Offset) -> Result<Option<Offset>, ReadError> {
+    let range = keys::feed_buckets(shard, from, 1);
+    let start = |(sort, _): &kv::Entry| keys::feed_bucket_start(sort).ok_or_else(|| damaged(&range, sort));
+    kv.range(&range)?.first().map(start).transpose()
+}
+
+/// The row at which to begin in a partition: the last that begins at or before `after`, as it
+/// may reach beyond it.
 fn first_row(kv: &dyn Kv, shard: u8, after: Offset, bucket: Offset) -> Result<Offset, ReadError> {
-    let same = after.epoch == bucket.epoch && after.n / keys::FEED_BUCKET == bucket.n / keys::FEED_BUCKET;
-    if !same {
+    if after < bucket {
         return Ok(bucket);
     }
-    let row = kv.range(&keys::feed_before(shard, after))?;
-    Ok(row.first().and_then(|(sort, _)| Offset::from_bytes(sort)).unwrap_or(bucket))
+    let range = keys::feed_before(shard, after);
+    let row = kv.range(&range)?.first().map(|row| offset(&range, row)).transpose()?;
+    Ok(row.unwrap_or(bucket))
+}
+
+/// Adds the entries of a row whose first is at `first`.
+fn open(range: &Range, (sort, value): &kv::Entry, first: Offset, entries: &mut Vec<Entry>) -> Result<(), ReadError> {
+    let key = Key::new(range.table, range.partition.clone(), sort.clone());
+    entries.extend(record::decode_feed(&key, value)?.entries.into_iter().map(|entry| {
+        let offset = Offset { n: first.n + entry.n, k: entry.k, ..first };
+        let record::FeedEntry { aggregate, seq, effects, timeline, digest, .. } = entry;
+        Entry { offset, aggregate, seq, effects, timeline, digest }
+    }));
+    Ok(())
+}
+
+fn offset(range: &Range, (sort, _): &kv::Entry) -> Result<Offset, ReadError> {
+    Offset::from_bytes(sort).ok_or_else(|| damaged(range, sort))
+}
+
+fn damaged(range: &Range, sort: &[u8]) -> ReadError {
+    let key = Key::new(range.table, range.partition.clone(), sort);
+    ReadError::Damaged { place: format!("{key:?}"), what: "not a place in a feed".to_owned() }
 }
 
 /// The event of an entry; none if the entry's batch was not committed as it was meant: the event

@@ -1,19 +1,27 @@
-//! What must be known of the store before the first command: the server's key, a fresh epoch,
-//! and how far each shard is durable.
+//! What must be known of the store, and done to it, before the first command: the server's key, a
+//! fresh epoch, how far each shard is durable, and whatever a torn commit has left made whole.
+//!
+//! Must not know: how commands are decided.
 
-use chirrup_core::aggregate::SHARDS;
+use std::collections::BTreeMap;
+
+use chirrup_core::aggregate::{AggregateId, Outcome, SHARDS, Verdict};
+use chirrup_core::event::Envelope;
 use chirrup_core::hash::ServerKey;
 use chirrup_store::keys;
-use chirrup_store::kv::{CommitError, Kv, ReadError, Row};
+use chirrup_store::kv::limits::COMMIT_BYTES;
+use chirrup_store::kv::{CommitError, Key, Kv, ReadError, Row};
 use chirrup_store::offset::Offset;
 use chirrup_store::record;
 
-use crate::feed;
-use crate::runner::{EPOCH, MARK};
+use crate::feed::{self, Entry};
+use crate::runner::{EPOCH, Loaded, MARK, Parts};
 
 const SERVER: &str = "server";
 const KEY: &[u8] = b"key";
 const INCARNATION: &[u8] = b"incarnation";
+/// Beyond every offset.
+const END: Offset = Offset { epoch: u32::MAX, n: u64::MAX, k: u16::MAX };
 
 /// One mark a shard.
 pub type Marks = [Offset; SHARDS as usize];
@@ -45,17 +53,16 @@ pub enum RecoveryError {
     #[error("failed to read the store: {0}")]
     Read(#[from] ReadError),
     /// It could not be written.
-    #[error("failed to write the new epoch: {0}")]
+    #[error("failed to write the new epoch or a repair: {0}")]
     Commit(#[from] CommitError),
 }
 
-/// Reads what the store knows and stores a higher epoch for every shard.
+/// Reads what the store knows, stores a higher epoch for every shard, and then makes whole what a
+/// commit has left that was stopped between two partitions.
 pub fn recover(kv: &dyn Kv, fresh: &Fresh) -> Result<Recovered, RecoveryError> {
-    let mut marks = [Offset::default(); SHARDS as usize];
     let mut epoch = 0;
     for shard in 0..SHARDS {
         epoch = epoch.max(number(kv, EPOCH, &[shard])?.unwrap_or(0) as u32);
-        marks[usize::from(shard)] = durable(kv, shard)?;
     }
     epoch += 1;
     let mut rows: Vec<Row> = (0..SHARDS)
@@ -79,23 +86,106 @@ pub fn recover(kv: &dyn Kv, fresh: &Fresh) -> Result<Recovered, RecoveryError> {
         fresh.incarnation
     };
     kv.commit(rows)?;
+    let mut marks = [Offset::default(); SHARDS as usize];
+    for (shard, mark) in (0..SHARDS).zip(&mut marks) {
+        *mark = make_whole(kv, epoch, shard)?;
+    }
     Ok(Recovered { key: ServerKey(key), incarnation, epoch, marks })
 }
 
-/// A shard's mark, moved on over what was committed without it.
-fn durable(kv: &dyn Kv, shard: u8) -> Result<Offset, ReadError> {
-    let key = keys::meta(MARK, &[shard]);
-    let mut mark = match kv.get(std::slice::from_ref(&key))?.pop().flatten() {
-        Some(bytes) => record::decode_offset(&key, &bytes)?,
-        None => Offset::default(),
-    };
-    let beyond = Offset { epoch: u32::MAX, n: u64::MAX, k: u16::MAX };
-    for entry in feed::entries(kv, shard, mark, beyond)? {
-        if feed::event(kv, &entry)?.is_some() {
-            mark = entry.offset;
+/// Makes whole what was committed in part beyond a shard's mark; gives the mark beyond it.
+///
+/// A batch is written in this order: what it will hold (its rows in the feed), secrets, events
+/// (the newest bucket of a log first), projections, verdicts, states, marks. Of each log, its
+/// events are therefore all there or, at most, there beyond a gap: the latter never counted, and
+/// are removed. The former count: whatever is made of them is made again.
+fn make_whole(kv: &dyn Kv, epoch: u32, shard: u8) -> Result<Offset, RecoveryError> {
+    let mark = stored_mark(kv, shard)?;
+    let mut logs: BTreeMap<AggregateId, Vec<Entry>> = BTreeMap::new();
+    let mut after = mark;
+    loop {
+        let page = feed::entries(kv, shard, after, END)?;
+        let Some(last) = page.last() else { break };
+        after = last.offset;
+        for entry in page {
+            logs.entry(entry.aggregate.clone()).or_default().push(entry);
         }
     }
-    Ok(mark)
+    if logs.is_empty() {
+        return Ok(mark);
+    }
+    // Above everything of earlier epochs, below everything of this one.
+    let version = Offset { epoch, ..Offset::default() }.version(0);
+    let mut durable = mark;
+    for (aggregate, entries) in logs {
+        let repair = Repair::of(kv, &aggregate, &entries, version)?;
+        durable = durable.max(repair.durable);
+        for rows in chunks(repair.rows) {
+            kv.commit(rows)?;
+        }
+    }
+    kv.commit(vec![Row { key: keys::meta(MARK, &[shard]), value: Some(record::encode_offset(durable)), version }])?;
+    Ok(durable)
+}
+
+/// What makes one log whole.
+struct Repair {
+    rows: Vec<Row>,
+    /// The last entry whose event is there.
+    durable: Offset,
+}
+
+impl Repair {
+    fn of(kv: &dyn Kv, aggregate: &AggregateId, entries: &[Entry], version: u64) -> Result<Self, ReadError> {
+        let mut log = Loaded::repair(kv, aggregate)?;
+        let mut parts = Parts::default();
+        log.rows_to_write(aggregate, version, &mut parts);
+        let orphans = entries.iter().filter(|entry| entry.seq > log.head());
+        let removed = |entry: &Entry| Row { key: keys::event(aggregate, entry.seq, entry.timeline), value: None, version };
+        let mut rows: Vec<Row> = orphans.map(removed).collect();
+        rows.extend([parts.events, parts.projections].into_iter().flatten());
+        let mut durable = Offset::default();
+        let mut verdicts: BTreeMap<Offset, (Key, Verdict)> = BTreeMap::new();
+        for entry in entries.iter().filter(|entry| entry.seq <= log.head()) {
+            let Some(event) = feed::event(kv, entry)? else { continue };
+            durable = entry.offset;
+            let Envelope { author, client_id, time, .. } = event.record.event.envelope;
+            let command = Offset { k: 0, ..entry.offset };
+            if let (Some(digest), Some(user), Some(client_id)) = (entry.digest, author, client_id) {
+                let outcome = Outcome::Done { first: entry.seq, last: entry.seq, time };
+                verdicts.insert(command, (keys::dedupe(aggregate, user, client_id), Verdict { digest, outcome }));
+            } else if let Some((_, Verdict { outcome: Outcome::Done { last, .. }, .. })) = verdicts.get_mut(&command) {
+                *last = entry.seq;
+            }
+        }
+        let verdict = |(key, verdict)| Row { key, value: Some(record::encode_verdict(&verdict)), version };
+        rows.extend(verdicts.into_values().map(verdict));
+        rows.extend(parts.states);
+        Ok(Self { rows, durable })
+    }
+}
+
+/// Rows in commits of a size that every store takes.
+fn chunks(rows: Vec<Row>) -> Vec<Vec<Row>> {
+    let mut chunks = vec![Vec::new()];
+    let mut bytes = 0;
+    for row in rows {
+        bytes += row.value.as_ref().map_or(0, Vec::len) + row.key.partition.len() + row.key.sort.len();
+        if bytes > COMMIT_BYTES / 2 {
+            chunks.push(Vec::new());
+            bytes = 0;
+        }
+        chunks.last_mut().expect("begins with one").push(row);
+    }
+    chunks
+}
+
+fn stored_mark(kv: &dyn Kv, shard: u8) -> Result<Offset, ReadError> {
+    let key = keys::meta(MARK, &[shard]);
+    match kv.get(std::slice::from_ref(&key))?.pop().flatten() {
+        Some(bytes) => record::decode_offset(&key, &bytes),
+        None => Ok(Offset::default()),
+    }
 }
 
 fn bytes(kv: &dyn Kv, sort: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {

@@ -4,21 +4,22 @@
 //!
 //! Must not know: who is connected, how a batch is committed, what time it is.
 
-use std::collections::HashMap;
+mod loaded;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use chirrup_core::aggregate::{self, AggregateId, Command, Digest, Origin, Outcome, SHARDS, State, Verdict};
+use chirrup_core::aggregate::{self, AggregateId, Command, Digest, Origin, Outcome, SHARDS, Step, Verdict};
 use chirrup_core::conversation;
-use chirrup_core::event::{Draft, Envelope, Event, Sealed};
-use chirrup_core::hash::{Hash, Salt};
-use chirrup_core::ids::{ClientId, Seq, UserId};
-use chirrup_core::rows::{Record, RowKey, RowValue, Rows};
+use chirrup_core::event::Event;
+use chirrup_core::rows::{RowKey, RowValue};
+use chirrup_store::keys;
 use chirrup_store::kv::{Kv, ReadError, Row};
 use chirrup_store::offset::Offset;
-use chirrup_store::record::{self, FeedEntry, FeedRow, StateRow};
-use chirrup_store::{keys, log};
+use chirrup_store::record::{self, FeedEntry, FeedRow};
 
 use crate::batch::{Answer, Batch, Published, Submission};
+pub(crate) use loaded::{Loaded, Parts};
 
 /// A state row is written when the log is so far ahead of it: what a load must fold again.
 pub const STATE_LAG_MAX: u64 = 128;
@@ -26,30 +27,19 @@ pub const STATE_LAG_MAX: u64 = 128;
 pub const LOADED_MAX: usize = 20_000;
 /// Rows that stay in memory with an aggregate between batches.
 pub const ROWS_KEPT_MAX: usize = 1_024;
+/// Entries in one row of a feed.
+pub const FEED_ROW_ENTRIES_MAX: usize = 1_024;
 /// Name of the rows that hold each shard's durable mark.
 pub const MARK: &str = "mark";
 /// Name of the rows that hold each shard's epoch.
 pub const EPOCH: &str = "epoch";
 
-struct Loaded {
-    state: State,
-    /// Head of the state row in the store.
-    saved: Seq,
-    rows: Rows,
-    /// Offsets of the event rows at hand.
-    offsets: HashMap<Seq, Offset>,
-    /// Verdicts that are not committed yet.
-    verdicts: HashMap<(UserId, ClientId), Verdict>,
-    /// The last batch that changed it.
-    batch: u64,
-}
-
-/// What one batch holds of each shard, while it is made.
+/// What one batch adds to the feed of a shard, while it is made.
 #[derive(Default)]
 struct ShardPart {
-    first: Option<Offset>,
+    /// Rows, by the offset of their first entry. Each lies within one bucket of the feed.
+    rows: Vec<(Offset, Vec<FeedEntry>)>,
     last: Offset,
-    entries: Vec<FeedEntry>,
 }
 
 /// Runs some shards. One thread calls it.
@@ -71,11 +61,11 @@ pub struct Runner {
 /// What a batch in the making collects.
 #[derive(Default)]
 struct Making {
-    parts: HashMap<u8, ShardPart>,
+    parts: BTreeMap<u8, ShardPart>,
     touched: Vec<AggregateId>,
     verdicts: Vec<Row>,
     side: Vec<Row>,
-    /// The last event with effects of the command at hand.
+    /// The last event with effects of the command at hand, if a client is to be answered.
     owes: Option<(u8, Offset)>,
     batch: Batch,
 }
@@ -165,80 +155,60 @@ impl Runner {
             return Ok(answer);
         }
         loaded.fetch(&*self.kv, aggregate, &aggregate::needs(&loaded.state, command))?;
-        let shard = aggregate.shard();
-        let n = self.next[usize::from(shard)];
-        let offset = Offset { epoch: self.epoch, n, k: 0 };
+        let next = &mut self.next[usize::from(loaded.shard)];
+        let offset = Offset { epoch: self.epoch, n: *next, k: 0 };
         let outcome = match aggregate::step(&loaded.state, &loaded.rows, command) {
-            Ok(step) => {
-                let first = loaded.state.head + 1;
-                let events = loaded.apply(&*self.kv, command, offset, step.events)?;
-                for event in events {
-                    making.publish(aggregate, shard, offset, event);
-                }
-                // A credential that comes with a claim is the first of its user, whichever
-                // shard decided it.
-                let version = if matches!(aggregate, AggregateId::Name(_)) { 1 } else { offset.version(n) };
-                for (key, value) in step.rows {
-                    making.side.push(side_row(aggregate, &key, value.as_ref(), version));
-                    loaded.rows.put(key, value);
-                }
-                let last = loaded.state.head;
-                Outcome::Done { first: first.min(last), last, time: loaded.state.time }
-            }
+            Ok(step) => take(&*self.kv, loaded, command, offset, step, making)?,
             Err(refusal) => Outcome::Refused(refusal),
         };
-        self.next[usize::from(shard)] += 1;
-        if loaded.batch != self.made && loaded.state.head > 0 {
-            loaded.batch = self.made;
-            making.touched.push(aggregate.clone());
-        }
+        *next += 1;
         // Nothing is written for an aggregate that does not exist.
-        if loaded.state.head > 0
-            && let Origin::Client { user, client_id, digest } = &command.origin
-        {
-            let verdict = Verdict { digest: *digest, outcome: outcome.clone() };
-            making.verdicts.push(Row {
-                key: keys::dedupe(aggregate, *user, *client_id),
-                value: Some(record::encode_verdict(&verdict)),
-                version: offset.version(n),
-            });
-            loaded.verdicts.insert((*user, *client_id), verdict);
+        if loaded.state.head > 0 {
+            if loaded.batch != self.made {
+                loaded.batch = self.made;
+                making.touched.push(aggregate.clone());
+            }
+            if let Origin::Client { user, client_id, digest } = &command.origin {
+                let verdict = Verdict { digest: *digest, outcome: outcome.clone() };
+                making.verdicts.push(Row {
+                    key: keys::dedupe(aggregate, *user, *client_id),
+                    value: Some(record::encode_verdict(&verdict)),
+                    version: offset.version(offset.n),
+                });
+                loaded.verdicts.insert((*user, *client_id), verdict);
+            }
         }
         Ok(Answer::Decided { outcome, duplicate: false })
     }
 
-    /// Puts the rows in the order in which a crash between any two of them can be repaired: the
-    /// intent (what this batch will hold), events, projections, verdicts, states, marks.
+    /// Puts the rows in the order in which a crash between any two partitions can be repaired
+    /// (see [`crate::recovery`]): the intent (what this batch will hold), secrets, events,
+    /// projections, verdicts, states, marks.
     fn finish(&mut self, mut making: Making) -> Batch {
-        let mut events = Vec::new();
-        let mut projections = Vec::new();
-        let mut states = Vec::new();
+        let mut parts = Parts::default();
         for aggregate in &making.touched {
-            let version = Offset { epoch: self.epoch, n: 0, k: 0 }.version(self.next[usize::from(aggregate.shard())] - 1);
             let loaded = self.loaded.get_mut(aggregate).expect("touched in this batch");
-            loaded.rows_to_write(aggregate, version, &mut events, &mut projections);
-            if loaded.saved == 0 || loaded.state.head >= loaded.saved + STATE_LAG_MAX {
-                loaded.saved = loaded.state.head;
-                let value = record::encode_state(&StateRow { state: loaded.state.clone() });
-                states.push(Row { key: keys::state(aggregate), value: Some(value), version });
-            }
+            let last = self.next[usize::from(loaded.shard)] - 1;
+            let version = Offset { epoch: self.epoch, n: last, k: 0 }.version(last);
+            loaded.rows_to_write(aggregate, version, &mut parts);
         }
         let mut intents = Vec::new();
         let mut marks = Vec::new();
-        for (shard, part) in &mut making.parts {
-            let Some(first) = part.first else { continue };
+        for (shard, part) in making.parts {
             let version = part.last.version(part.last.n);
-            let bucket = first.n / keys::FEED_BUCKET;
-            if self.bucket[usize::from(*shard)] != Some(bucket) {
-                self.bucket[usize::from(*shard)] = Some(bucket);
-                intents.push(Row { key: keys::feed_bucket(*shard, first), value: Some(record::encode_number(&1)), version });
+            for (first, entries) in part.rows {
+                let bucket = Some(first.n / keys::FEED_BUCKET);
+                if self.bucket[usize::from(shard)] != bucket {
+                    self.bucket[usize::from(shard)] = bucket;
+                    intents.push(Row { key: keys::feed_bucket(shard, first), value: Some(record::encode_number(&1)), version });
+                }
+                let value = Some(record::encode_feed(&FeedRow { entries }));
+                intents.push(Row { key: keys::feed(shard, first), value, version });
             }
-            let row = FeedRow { entries: std::mem::take(&mut part.entries) };
-            intents.push(Row { key: keys::feed(*shard, first), value: Some(record::encode_feed(&row)), version });
-            marks.push(Row { key: keys::meta(MARK, &[*shard]), value: Some(record::encode_offset(part.last)), version });
+            marks.push(Row { key: keys::meta(MARK, &[shard]), value: Some(record::encode_offset(part.last)), version });
         }
         let rows = &mut making.batch.rows;
-        for part in [intents, events, projections, making.side, making.verdicts, states, marks] {
+        for part in [intents, making.side, parts.events, parts.projections, making.verdicts, parts.states, marks] {
             rows.extend(part);
         }
         if !making.touched.is_empty() {
@@ -248,184 +218,64 @@ impl Runner {
     }
 }
 
+/// Lets what the core has decided take effect in memory and in the batch.
+fn take(
+    kv: &dyn Kv,
+    loaded: &mut Loaded,
+    command: &Command,
+    offset: Offset,
+    step: Step,
+    making: &mut Making,
+) -> Result<Outcome, ReadError> {
+    let first = loaded.head() + 1;
+    let digest = match &command.origin {
+        Origin::Client { digest, .. } => Some(*digest),
+        _ => None,
+    };
+    for (offset, event) in loaded.apply(kv, command, offset, step.events)? {
+        making.publish(&command.aggregate, loaded.shard, offset, digest, event);
+    }
+    // A credential that comes with a claim is the first of its user: below every version of the
+    // user's own shard.
+    let version = if matches!(command.aggregate, AggregateId::Name(_)) { u64::from(offset.epoch) } else { offset.version(offset.n) };
+    for (key, value) in step.rows {
+        making.side.push(side_row(&command.aggregate, &key, value.as_ref(), version));
+        loaded.rows.put(key, value);
+    }
+    let last = loaded.head();
+    Ok(Outcome::Done { first: first.min(last), last, time: loaded.state.time })
+}
+
 impl Making {
-    fn publish(&mut self, aggregate: &AggregateId, shard: u8, command: Offset, event: Event) {
+    fn publish(&mut self, aggregate: &AggregateId, shard: u8, offset: Offset, digest: Option<Digest>, event: Event) {
         let part = self.parts.entry(shard).or_default();
-        let k = match part.entries.last() {
-            Some(last) if part.last.n == command.n => last.k + 1,
-            _ => 0,
+        let goes_on = |(first, entries): &&mut (Offset, Vec<FeedEntry>)| {
+            first.n / keys::FEED_BUCKET == offset.n / keys::FEED_BUCKET && entries.len() < FEED_ROW_ENTRIES_MAX
         };
-        let offset = Offset { k, ..command };
-        // A feed row stays within one bucket of the feed: a batch holds far fewer commands, and
-        // what begins in a bucket is found there.
-        let first = *part.first.get_or_insert(offset);
+        if part.rows.last_mut().as_ref().is_none_or(|row| !goes_on(row)) {
+            part.rows.push((offset, Vec::new()));
+        }
+        let (first, entries) = part.rows.last_mut().expect("pushed if there was none");
         part.last = offset;
         let effects = !chirrup_core::effects::effects(aggregate, &event).is_empty();
-        if effects {
+        if effects && digest.is_some() {
             self.owes = Some((shard, offset));
         }
-        part.entries.push(FeedEntry {
+        entries.push(FeedEntry {
             n: offset.n - first.n,
-            k,
+            k: offset.k,
             aggregate: aggregate.clone(),
             seq: event.seq(),
             effects,
             timeline: event.envelope.fact.in_timeline(),
+            digest: digest.filter(|_| offset.k == 0),
         });
         self.batch.published.push(Published { aggregate: aggregate.clone(), shard, offset, event: Arc::new(event) });
     }
 }
 
-impl Loaded {
-    /// Reads a state and brings it forward over the events beyond it, repairing the rows of which
-    /// a crash has kept only some.
-    fn load(kv: &dyn Kv, aggregate: &AggregateId) -> Result<Self, ReadError> {
-        let key = keys::state(aggregate);
-        let stored = kv.get(std::slice::from_ref(&key))?.pop().flatten();
-        let state = match stored {
-            Some(bytes) => record::decode_state(&key, &bytes)?.state,
-            None => State::new(aggregate),
-        };
-        let saved = state.head;
-        let mut loaded = Self { state, saved, rows: Rows::default(), offsets: HashMap::new(), verdicts: HashMap::new(), batch: 0 };
-        loop {
-            let rows = log::events(kv, aggregate, loaded.state.head, 256)?;
-            let Some(last) = rows.last() else { break };
-            let last = last.record.event.seq();
-            for row in rows {
-                let event = row.record.event.clone();
-                loaded.offsets.insert(event.seq(), row.offset);
-                loaded.rows.load(RowKey::Event(event.seq()), Some(RowValue::Event(Box::new(row.record))));
-                loaded.fetch(kv, aggregate, &aggregate::touches(&event))?;
-                aggregate::fold(&mut loaded.state, &mut loaded.rows, &event);
-            }
-            debug_assert_eq!(loaded.state.head, last, "events are dense");
-        }
-        Ok(loaded)
-    }
-
-    /// The answer to a command that was decided before.
-    fn decided(
-        &self,
-        kv: &dyn Kv,
-        aggregate: &AggregateId,
-        user: UserId,
-        client_id: ClientId,
-        digest: Digest,
-    ) -> Result<Option<Answer>, ReadError> {
-        let verdict = match self.verdicts.get(&(user, client_id)) {
-            Some(verdict) => verdict.clone(),
-            None if self.state.head == 0 => return Ok(None),
-            None => {
-                let key = keys::dedupe(aggregate, user, client_id);
-                match kv.get(std::slice::from_ref(&key))?.pop().flatten() {
-                    Some(bytes) => record::decode_verdict(&key, &bytes)?,
-                    None => return Ok(None),
-                }
-            }
-        };
-        Ok(Some(if verdict.digest == digest { Answer::Decided { outcome: verdict.outcome, duplicate: true } } else { Answer::Conflict }))
-    }
-
-    /// Reads the rows that are not at hand.
-    fn fetch(&mut self, kv: &dyn Kv, aggregate: &AggregateId, wanted: &[RowKey]) -> Result<(), ReadError> {
-        let missing: Vec<&RowKey> = wanted.iter().filter(|key| !self.rows.knows(key)).collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        // An event's class is not known before it is read: both places are asked.
-        let mut asked = Vec::with_capacity(missing.len());
-        for key in &missing {
-            if let RowKey::Event(seq) = key {
-                asked.push(keys::event(aggregate, *seq, true));
-            }
-            asked.push(keys::row(aggregate, key));
-        }
-        let mut values = kv.get(&asked)?.into_iter().zip(&asked);
-        for key in missing {
-            let (mut value, mut place) = values.next().expect("one value a key");
-            if let RowKey::Event(seq) = key {
-                let (other, other_place) = values.next().expect("two values an event");
-                if value.is_none() {
-                    (value, place) = (other, other_place);
-                }
-                if let Some(bytes) = &value {
-                    self.offsets.insert(*seq, record::decode_event(place, bytes)?.offset);
-                }
-            }
-            let value = value.map(|bytes| record::decode_row(key, place, &bytes)).transpose()?;
-            self.rows.load(key.clone(), value);
-        }
-        Ok(())
-    }
-
-    /// Gives drafts their places and folds them in.
-    fn apply(&mut self, kv: &dyn Kv, command: &Command, offset: Offset, drafts: Vec<Draft>) -> Result<Vec<Event>, ReadError> {
-        let mut events = Vec::with_capacity(drafts.len());
-        for (k, draft) in drafts.into_iter().enumerate() {
-            let event = self.seal(command, k, draft);
-            self.fetch(kv, &command.aggregate, &aggregate::touches(&event))?;
-            let seq = event.seq();
-            self.offsets.insert(seq, Offset { k: k as u16, ..offset });
-            self.rows.put(RowKey::Event(seq), Some(RowValue::Event(Box::new(Record::new(event.clone())))));
-            aggregate::fold(&mut self.state, &mut self.rows, &event);
-            events.push(event);
-        }
-        Ok(events)
-    }
-
-    fn seal(&self, command: &Command, k: usize, draft: Draft) -> Event {
-        let sealed = draft.content.map(|content| Sealed { salt: salt(command.stamp.salt, k), content });
-        let envelope = Envelope {
-            seq: self.state.head + 1,
-            time: command.stamp.time.max(self.state.time),
-            author: command.origin.user(),
-            client_id: command.origin.client_id(),
-            fact: draft.fact,
-            content_hash: sealed.as_ref().map(Sealed::hash),
-            prev: self.state.hash,
-        };
-        Event { envelope, sealed }
-    }
-
-    fn rows_to_write(&mut self, aggregate: &AggregateId, version: u64, events: &mut Vec<Row>, projections: &mut Vec<Row>) {
-        for key in self.rows.take_changed() {
-            let value = self.rows.get(&key);
-            match (&key, value) {
-                (RowKey::Event(seq), Some(RowValue::Event(record))) => {
-                    let offset = self.offsets.get(seq).copied().unwrap_or_default();
-                    let timeline = record.event.envelope.fact.in_timeline();
-                    let value = Some(record::encode_event(offset, record));
-                    events.push(Row { key: keys::event(aggregate, *seq, timeline), value, version });
-                }
-                // Written as they came, with versions of their own.
-                (RowKey::Credential(_) | RowKey::Token(_) | RowKey::DeviceToken(_), _) => {}
-                (_, value) => projections.push(Row { key: keys::row(aggregate, &key), value: value.map(record::encode_row), version }),
-            }
-        }
-    }
-
-    /// Between batches: what the store has now need not be kept.
-    fn rest(&mut self) {
-        self.verdicts.clear();
-        self.offsets.clear();
-        let keep = self.rows.len() <= ROWS_KEPT_MAX;
-        self.rows.retain(|key| keep && matches!(key, RowKey::Member(_)));
-    }
-}
-
 fn side_row(aggregate: &AggregateId, key: &RowKey, value: Option<&RowValue>, version: u64) -> Row {
     Row { key: keys::row(aggregate, key), value: value.map(record::encode_row), version }
-}
-
-/// The salt of a command's `k`th event.
-fn salt(stamp: Salt, k: usize) -> Salt {
-    if k == 0 {
-        return stamp;
-    }
-    let mut salt = Salt::default();
-    salt.0.copy_from_slice(&Hash::salted(&stamp, &(k as u64).to_be_bytes()).0[..16]);
-    salt
 }
 
 /// Whether a command gives room back on a full disk, or keeps somebody out.

@@ -1,7 +1,7 @@
 //! The records in the K-V store: one compact, versioned encoding above all drivers. A value is a
 //! version byte and the CBOR of `chirrup_core::codec`; an unknown version is refused.
 
-use chirrup_core::aggregate::{AggregateId, State, Verdict};
+use chirrup_core::aggregate::{AggregateId, Digest, State, Verdict};
 use chirrup_core::codec;
 use chirrup_core::event::{Envelope, Event, Sealed};
 use chirrup_core::hash::Hash;
@@ -78,6 +78,10 @@ pub struct FeedEntry {
     /// Whether it is a message of a timeline.
     #[n(5)]
     pub timeline: bool,
+    /// Of the request, at the first event of a client's command: so that a verdict that a crash
+    /// has lost can be written again.
+    #[n(6)]
+    pub digest: Option<Digest>,
 }
 
 /// How far a user is in a conversation: registers that only grow.

@@ -1,0 +1,98 @@
+//! The memory store with a plan: which of the next commits are torn, and which reads fail.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chirrup_store::kv::{CommitError, Entry, Key, Kv, Range, ReadError, Row, Table};
+use chirrup_store::memory::{Fault, MemoryKv};
+
+/// What becomes of a commit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fate {
+    /// It is made.
+    Made,
+    /// Nothing is written, as on a full disk.
+    Refused,
+    /// The rows of so many partitions are written (modulo how many there are, and one), then the
+    /// process dies.
+    Torn(usize),
+}
+
+#[derive(Default)]
+pub(crate) struct Store {
+    inner: MemoryKv,
+    commits: Mutex<VecDeque<Fate>>,
+    /// Reads that succeed before one fails.
+    reads: Mutex<Option<usize>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Store {
+    /// What becomes of the next commits; of those after them nothing bad.
+    pub(crate) fn plan(&self, fates: impl IntoIterator<Item = Fate>) {
+        *lock(&self.commits) = fates.into_iter().collect();
+    }
+
+    /// One read fails after so many.
+    pub(crate) fn fail_read_after(&self, reads: usize) {
+        *lock(&self.reads) = Some(reads);
+    }
+
+    /// Everything succeeds from now on.
+    pub(crate) fn heal(&self) {
+        lock(&self.commits).clear();
+        *lock(&self.reads) = None;
+    }
+
+    fn read(&self) -> Result<(), ReadError> {
+        let mut reads = lock(&self.reads);
+        match reads.as_mut() {
+            Some(0) => {
+                *reads = None;
+                Err(ReadError::Unavailable("told to fail".to_owned()))
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Kv for Store {
+    fn get(&self, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, ReadError> {
+        self.read()?;
+        self.inner.get(keys)
+    }
+
+    fn range(&self, range: &Range) -> Result<Vec<Entry>, ReadError> {
+        self.read()?;
+        self.inner.range(range)
+    }
+
+    fn commit(&self, rows: Vec<Row>) -> Result<(), CommitError> {
+        match lock(&self.commits).pop_front() {
+            None | Some(Fate::Made) => {}
+            Some(Fate::Refused) => self.inner.fail_next(Fault::Refuse),
+            Some(Fate::Torn(after)) => self.inner.fail_after_partitions(after % (partitions(&rows) + 1)),
+        }
+        self.inner.commit(rows)
+    }
+
+    fn partitions(&self, table: Table, after: Option<&[u8]>, limit: usize) -> Result<Vec<Vec<u8>>, ReadError> {
+        self.read()?;
+        self.inner.partitions(table, after, limit)
+    }
+
+    fn cache_bytes(&self) -> u64 {
+        self.inner.cache_bytes()
+    }
+}
+
+fn partitions(rows: &[Row]) -> usize {
+    rows.iter().map(|row| (row.key.table, &row.key.partition)).collect::<BTreeSet<_>>().len()
+}
