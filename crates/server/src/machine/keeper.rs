@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use chirrup_core::aggregate::{Action, AggregateId, Command, Origin};
 use chirrup_core::user;
 use chirrup_engine::batch::Submission;
+use chirrup_engine::presence;
 use chirrup_store::kv::{CommitError, Row};
-use chirrup_store::{keys, record};
 
 use super::committer::Job;
 use super::{Shared, lock};
@@ -101,7 +101,7 @@ fn send_notes(shared: &Shared, notes: &mut VecDeque<Command>) {
 
 fn flush(shared: &Arc<Shared>, jobs: &SyncSender<Job>, notes: &mut VecDeque<Command>) {
     loop {
-        let flush = match shared.positions.take_flush(&*shared.kv, FLUSH_MAX) {
+        let mut flush = match shared.positions.take_flush(&*shared.kv, FLUSH_MAX) {
             Ok(flush) => flush,
             Err(error) => {
                 tracing::error!(%error, "positions cannot be read; they are tried again");
@@ -109,13 +109,9 @@ fn flush(shared: &Arc<Shared>, jobs: &SyncSender<Job>, notes: &mut VecDeque<Comm
             }
         };
         let full = flush.positions.len() >= FLUSH_MAX;
-        let mut rows: Vec<Row> = flush.rows.clone();
+        let mut rows = std::mem::take(&mut flush.rows);
         rows.extend(lock(&shared.effects).marks());
-        rows.extend(lock(&shared.presence).take_activity().into_iter().map(|(user, time)| Row {
-            key: keys::activity(user),
-            value: Some(record::encode_time(time)),
-            version: time,
-        }));
+        rows.extend(presence::activity_rows(&mut lock(&shared.presence)));
         let result = commit(jobs, rows);
         let ok = result.is_ok();
         lock(&shared.presence).activity_stored(ok);

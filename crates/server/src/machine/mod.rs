@@ -15,18 +15,17 @@ use std::time::Duration;
 use chirrup_core::aggregate::{Command, Stamp};
 use chirrup_core::hash::ServerKey;
 use chirrup_core::ids::Time;
-use chirrup_core::presence::{Presence, Seen};
+use chirrup_core::presence::Presence;
 use chirrup_engine::batch::{Answer, Published, Submission};
 use chirrup_engine::effects::EffectReader;
 use chirrup_engine::positions::Positions;
+use chirrup_engine::presence;
 use chirrup_engine::queue::Full;
 use chirrup_engine::recovery::{self, Fresh, RecoveryError};
 use chirrup_engine::router::Router;
 use chirrup_engine::runner::Runner;
 use chirrup_engine::views::Views;
-use chirrup_protocol::push::Push;
 use chirrup_store::kv::{self, Kv};
-use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::edge::{self, Stamps};
@@ -113,23 +112,8 @@ impl Shared {
     fn tell_presence(&self, now_ms: Time) {
         let mut presence = lock(&self.presence);
         presence.tick(now_ms);
-        let changes = presence.take_changes();
-        if changes.is_empty() {
-            return;
-        }
-        let mut router = lock(&self.router);
-        for change in changes {
-            if !router.push(change.connection, frame(change.seen)) {
-                presence.missed(change.connection);
-            }
-        }
+        presence::tell(&mut presence, &mut lock(&self.router));
     }
-}
-
-/// A presence push.
-fn frame(seen: Seen) -> Bytes {
-    let json = serde_json::to_vec(&Push::Presence(seen.into())).expect("a presence has a JSON form");
-    Bytes::from(json)
 }
 
 impl Machine {
