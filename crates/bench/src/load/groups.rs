@@ -22,14 +22,19 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Runs it: the figures, and deliveries a second.
 pub(crate) async fn run(world: &World, server: &Server, span: Span) -> Result<(Vec<Figure>, f64)> {
-    let mut wires: Vec<Option<Wire>> = world.connect_all(server.address).await?.into_iter().map(Some).collect();
+    let mut wires = world.connect_all(server.address).await?;
+    // All before the first send: what is pushed while an answer is waited for would not be counted.
+    let mut heads = Vec::new();
+    for group in &world.busy_groups {
+        heads.push(head_of(&mut wires[group.members[0]], &group.conversation).await?);
+    }
+    let mut wires: Vec<Option<Wire>> = wires.into_iter().map(Some).collect();
     let sends = Arc::new(Seconds::new(span.seconds));
     let pushes = Arc::new(Seconds::new(span.seconds));
     let mut tasks = JoinSet::new();
-    for group in &world.busy_groups {
+    for (group, head) in world.busy_groups.iter().zip(heads) {
         for member in &group.members {
-            let mut wire = wires[*member].take().context("each talker is in one busy group")?;
-            let head = head_of(&mut wire, &group.conversation).await?;
+            let wire = wires[*member].take().context("each talker is in one busy group")?;
             let member = Member {
                 conversation: group.conversation.clone(),
                 place: *member,
