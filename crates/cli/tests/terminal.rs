@@ -1,6 +1,8 @@
 //! Two people, each in a terminal of their own, driven through pseudo-terminals: what they type
 //! goes in as keys, what they see is read off the screen.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
 mod support;
 
 use std::io::{Read as _, Write};

@@ -419,7 +419,7 @@ pub(crate) fn fold(state: &mut Conversation, rows: &mut Rows, event: &Event) {
     let seq = event.seq();
     match &event.envelope.fact {
         Fact::ConversationCreated { kind, history, leaver, members } => {
-            let owner_count = if *kind == ConversationKind::Group { 1 } else { 0 };
+            let owner_count = u32::from(*kind == ConversationKind::Group);
             *state = Conversation {
                 kind: *kind,
                 title: title_of(event),

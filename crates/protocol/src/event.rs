@@ -350,9 +350,7 @@ fn kind(fact: &Fact, content: Option<&Content>) -> Kind {
         Fact::ProfileUpdated => Kind::UserUpdated { display_name: line(content) },
         Fact::DeviceAdded { device } => Kind::DeviceAdded { device: *device, label: line(content) },
         Fact::DeviceRevoked { device } => Kind::DeviceRevoked { device: *device },
-        Fact::ConversationAdded { conversation, source, .. } => {
-            Kind::ConversationAdded { conversation: *conversation, since: source.0 }
-        }
+        Fact::ConversationAdded { conversation, source, .. } => Kind::ConversationAdded { conversation: *conversation, since: source.0 },
         Fact::ConversationRemoved { conversation, visible, .. } => {
             Kind::ConversationRemoved { conversation: *conversation, readable: !visible.is_empty() }
         }
@@ -443,7 +441,6 @@ pub struct Reaction {
     pub users: Vec<UserId>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(n: &u64) -> bool {
     *n == 0
 }

@@ -27,6 +27,12 @@ pub fn monotonic() -> tokio::time::Instant {
     tokio::time::Instant::now()
 }
 
+/// How long ago that was.
+#[expect(clippy::disallowed_methods, reason = "the edge")]
+pub fn since(instant: Instant) -> std::time::Duration {
+    instant.elapsed()
+}
+
 /// Random bytes from the operating system.
 ///
 /// # Panics

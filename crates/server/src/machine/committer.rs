@@ -60,7 +60,7 @@ fn commit(shared: &Shared, rows: Vec<Row>, reserved: bool) -> Result<(), CommitE
     let begun = edge::instant();
     let (count, bytes) = (rows.len() as u64, rows.iter().map(|r| r.value.as_ref().map_or(0, Vec::len) as u64).sum());
     let result = if reserved { shared.kv.commit_reserved(rows) } else { shared.kv.commit(rows) };
-    shared.metrics.committed(count, bytes, begun.elapsed(), result.is_ok());
+    shared.metrics.committed(count, bytes, edge::since(begun), result.is_ok());
     result
 }
 

@@ -19,7 +19,7 @@ pub struct Stale(pub Submission);
 /// The bounded queue between connections and the runner.
 pub struct Intake {
     state: Mutex<State>,
-    waiting: Condvar,
+    filled: Condvar,
     room: Notify,
 }
 
@@ -32,7 +32,7 @@ struct State {
 impl Intake {
     pub(super) fn new() -> Self {
         let state = State { queue: LocalQueue::default(), generation: 0, stopping: false };
-        Self { state: Mutex::new(state), waiting: Condvar::new(), room: Notify::new() }
+        Self { state: Mutex::new(state), filled: Condvar::new(), room: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -45,7 +45,7 @@ impl Intake {
     }
 
     /// How many commands wait.
-    pub fn len(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.lock().queue.len()
     }
 
@@ -56,7 +56,7 @@ impl Intake {
         state.queue.push(submission)?;
         drop(state);
         if was_empty {
-            self.waiting.notify_one();
+            self.filled.notify_one();
         }
         Ok(())
     }
@@ -79,7 +79,7 @@ impl Intake {
                     Ok(()) => {
                         drop(state);
                         if was_empty {
-                            self.waiting.notify_one();
+                            self.filled.notify_one();
                         }
                         return Ok(());
                     }
@@ -95,7 +95,7 @@ impl Intake {
     pub(super) fn take(&self, patience: Duration) -> Option<Vec<Submission>> {
         let mut state = self.lock();
         if state.queue.is_empty() && !state.stopping {
-            state = self.waiting.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.filled.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0;
         }
         if state.queue.is_empty() && state.stopping {
             return None;
@@ -127,6 +127,6 @@ impl Intake {
 
     pub(super) fn stop(&self) {
         self.lock().stopping = true;
-        self.waiting.notify_all();
+        self.filled.notify_all();
     }
 }

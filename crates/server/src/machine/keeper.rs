@@ -66,7 +66,7 @@ pub(super) fn run(shared: &Arc<Shared>, jobs: &SyncSender<Job>, merge: Duration)
 }
 
 fn due(since: Instant, interval: Duration) -> bool {
-    since.elapsed() >= interval
+    edge::since(since) >= interval
 }
 
 fn send_effects(shared: &Shared) {

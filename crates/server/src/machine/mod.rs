@@ -229,7 +229,7 @@ impl Machine {
 
     /// Commands that wait.
     pub fn waiting(&self) -> usize {
-        self.shared.intake.len()
+        self.shared.intake.waiting()
     }
 
     /// The store, for its figures.
