@@ -1,5 +1,7 @@
 //! How long the runner takes to decide a send, without commit: `cargo run --release --example runner_bench`.
 
+#![expect(clippy::disallowed_methods, clippy::cast_precision_loss, reason = "it measures")]
+
 use std::sync::Arc;
 use std::time::Instant;
 
