@@ -31,6 +31,10 @@ pub(crate) fn tidy(repository: &Repository) -> Result<(), String> {
     for (path, lines) in long_files(repository) {
         println!("tidy: {path} has {lines} lines");
     }
+    let uncited = uncited_rules(repository);
+    if !uncited.is_empty() {
+        println!("tidy: no code or test cites {}", uncited.join(", "));
+    }
     let mut faults = Vec::new();
     faults.extend(missing_paths(repository));
     faults.extend(dead_links(repository));
@@ -111,17 +115,25 @@ fn forbidden_words(repository: &Repository) -> Vec<String> {
     faults
 }
 
-fn unwritten_rules(repository: &Repository) -> Vec<String> {
+/// Which rules each file cites.
+fn citations(repository: &Repository) -> (BTreeSet<String>, Vec<(&String, BTreeSet<String>)>) {
     let written = written_rules(&repository.text(tables::PAGE).unwrap_or_default());
     let sections: BTreeSet<char> = written.iter().filter_map(|rule| rule.chars().next()).collect();
-    let mut faults = Vec::new();
-    for path in repository.files.iter().filter(|path| is_code(path) && path.as_str() != "crates/xtask/src/tidy.rs") {
-        let cited = cited_rules(&repository.text(path).unwrap_or_default(), &sections);
-        for rule in cited.difference(&written) {
-            faults.push(format!("{path} cites {rule}, which {} does not have", tables::PAGE));
-        }
-    }
-    faults
+    // This file talks of rules that do not exist.
+    let code = repository.files.iter().filter(|path| is_code(path) && path.as_str() != "crates/xtask/src/tidy.rs");
+    let cited = code.map(|path| (path, cited_rules(&repository.text(path).unwrap_or_default(), &sections))).collect();
+    (written, cited)
+}
+
+fn unwritten_rules(repository: &Repository) -> Vec<String> {
+    let (written, cited) = citations(repository);
+    let unwritten = cited.iter().flat_map(|(path, rules)| rules.difference(&written).map(move |rule| (path, rule)));
+    unwritten.map(|(path, rule)| format!("{path} cites {rule}, which {} does not have", tables::PAGE)).collect()
+}
+
+fn uncited_rules(repository: &Repository) -> Vec<String> {
+    let (written, cited) = citations(repository);
+    written.into_iter().filter(|rule| !cited.iter().any(|(_, rules)| rules.contains(rule))).collect()
 }
 
 /// Rules begin a line as `**R-4**`.
