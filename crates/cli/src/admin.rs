@@ -120,20 +120,29 @@ async fn list(context: &Context, client: &Client) -> Result<()> {
 
 /// What a running server writes for its operator.
 #[derive(Deserialize)]
-struct Served {
-    admin_address: SocketAddr,
+pub(crate) struct Served {
+    /// Where it answers its operator.
+    pub(crate) admin_address: SocketAddr,
+}
+
+impl Served {
+    /// Of the server that runs on this data directory.
+    pub(crate) fn read(data: &Path) -> Result<Self> {
+        serde_json::from_str(&read(data, chirrup_server::app::SERVE_FILE)?).context("failed to read serve.json")
+    }
+}
+
+fn read(data: &Path, name: &str) -> Result<String> {
+    let path = data.join(name);
+    std::fs::read_to_string(&path)
+        .with_context(|| format!("failed to read {}: is the server running, and is this its data?", path.display()))
 }
 
 /// Asks the server that runs on this data directory.
 fn first_code(data: &Path) -> Result<String> {
-    let read = |name: &str| {
-        let path = data.join(name);
-        std::fs::read_to_string(&path)
-            .with_context(|| format!("failed to read {}: is the server running, and is this its data?", path.display()))
-    };
-    let served: Served = serde_json::from_str(&read(chirrup_server::app::SERVE_FILE)?).context("failed to read serve.json")?;
-    let secret = read(chirrup_server::app::TOKEN_FILE)?;
-    let answer = post(served.admin_address, "/first-code", secret.trim())?;
+    let served = Served::read(data)?;
+    let secret = read(data, chirrup_server::app::TOKEN_FILE)?;
+    let answer = ask(served.admin_address, "POST", "/first-code", secret.trim())?;
     let (head, body) = answer.split_once("\r\n\r\n").context("the server's answer is not HTTP")?;
     ensure!(head.starts_with("HTTP/1.1 200"), "the server refused: {}", body.trim());
     let body: serde_json::Value = serde_json::from_str(body.trim()).context("the server's answer is not JSON")?;
@@ -141,14 +150,17 @@ fn first_code(data: &Path) -> Result<String> {
     Ok(code.context("the server answered without a code")?.to_owned())
 }
 
-fn post(address: SocketAddr, path: &str, secret: &str) -> Result<String> {
+/// What the operator's address answers to a GET: head and body.
+pub(crate) fn get(address: SocketAddr, path: &str) -> Result<String> {
+    ask(address, "GET", path, "")
+}
+
+fn ask(address: SocketAddr, method: &str, path: &str, secret: &str) -> Result<String> {
     let reach = || format!("failed to reach the server at {address}");
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(reach)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(
-        stream,
-        "POST {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {secret}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    )?;
+    let authorization = if secret.is_empty() { String::new() } else { format!("Authorization: Bearer {secret}\r\n") };
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{authorization}Content-Length: 0\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.take(64 << 10).read_to_string(&mut answer).with_context(reach)?;
     Ok(answer)

@@ -5,6 +5,7 @@ mod admin;
 mod chat;
 mod config;
 mod context;
+mod doctor;
 mod failure;
 mod group;
 mod import;
@@ -90,6 +91,8 @@ enum Command {
     Import(import::ImportCommand),
     /// Play a log of an IRC channel as its users, and check that everybody gets what they should.
     Replay(replay::Args),
+    /// Look whether everything is well.
+    Doctor(doctor::DoctorArgs),
     /// The server's configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -120,6 +123,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Admin(command) => admin::run(&context, command).await,
         Command::Import(command) => import::command(&context, command).await,
         Command::Replay(args) => replay::command(&context, args).await,
+        Command::Doctor(args) => doctor::run(&context, args).await,
         Command::Config(command) => config::run(&context, command),
     }
 }

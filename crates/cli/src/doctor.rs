@@ -1,0 +1,126 @@
+//! `chirrup doctor`: looks at the server of this machine and at one's own login, says what is
+//! well and what is not, and what to do about it.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use chirrup_client::Error as ClientError;
+use chirrup_server::app::STORE_DIR;
+use chirrup_server::config::Config;
+use chirrup_store::embedded::{EmbeddedKv, OpenError};
+use serde::Serialize;
+
+use crate::admin::{Served, get};
+use crate::context::Context;
+use crate::screen::Paint;
+use crate::serve;
+
+/// Look whether everything is well.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    serve: serve::Args,
+}
+
+/// How one thing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Well,
+    /// Not there, which may be meant so.
+    Absent,
+    Wrong,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: &'static str,
+    state: State,
+    words: String,
+}
+
+fn finding(what: &'static str, state: State, words: impl Into<String>) -> Finding {
+    Finding { what, state, words: words.into() }
+}
+
+/// `chirrup doctor`
+pub(crate) async fn run(context: &Context, args: &DoctorArgs) -> Result<()> {
+    let mut findings = Vec::new();
+    match args.serve.load() {
+        Ok(config) => {
+            let open = if config.sign_up_open() { "anybody may sign up" } else { "nobody may sign up" };
+            findings.push(finding("configuration", State::Well, format!("listens at {}; {open}", config.listen.address)));
+            findings.extend(server(&config));
+        }
+        Err(error) => findings.push(finding("configuration", State::Wrong, format!("{error:#}"))),
+    }
+    findings.push(login(context).await);
+    let paint = Paint::detect();
+    context.show(&findings, || {
+        let line = |f: &Finding| {
+            let mark = match f.state {
+                State::Well => "ok     ",
+                State::Absent => "-      ",
+                State::Wrong => "WRONG  ",
+            };
+            format!("{mark}{}: {}", paint.bold(f.what), f.words)
+        };
+        findings.iter().map(line).collect::<Vec<_>>().join("\n")
+    })?;
+    if findings.iter().any(|f| f.state == State::Wrong) {
+        bail!("not everything is well");
+    }
+    Ok(())
+}
+
+/// The store of this machine, and the server on it.
+fn server(config: &Config) -> Vec<Finding> {
+    let data = &config.server.data_dir;
+    let store = data.join(STORE_DIR);
+    if !store.exists() {
+        let words = format!("there is none in {} yet: chirrup serve makes one", data.display());
+        return vec![finding("store", State::Absent, words)];
+    }
+    match EmbeddedKv::open(&store, config.store_options()) {
+        Ok(kv) => {
+            let checked = match kv.verify() {
+                Ok(()) => finding("store", State::Well, format!("{}: every file is as it was written", store.display())),
+                Err(error) => finding("store", State::Wrong, error.to_string()),
+            };
+            vec![checked, finding("server", State::Absent, "none runs on this data")]
+        }
+        Err(OpenError::Locked { .. }) => vec![finding("store", State::Well, format!("{} is in use", store.display())), running(data)],
+        Err(error) => vec![finding("store", State::Wrong, error.to_string())],
+    }
+}
+
+fn running(data: &Path) -> Finding {
+    match Served::read(data).and_then(|served| get(served.admin_address, "/readyz")) {
+        Ok(answer) if answer.starts_with("HTTP/1.1 200") => finding("server", State::Well, "runs and is ready"),
+        Ok(answer) => {
+            let why = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body.trim());
+            finding("server", State::Wrong, format!("runs, but is not ready: {why}"))
+        }
+        Err(error) => finding("server", State::Wrong, format!("the data is in use, but no server answers: {error:#}")),
+    }
+}
+
+/// One's own login.
+async fn login(context: &Context) -> Finding {
+    let profile = match context.place.load() {
+        Ok(Some(profile)) => profile,
+        Ok(None) => return finding("login", State::Absent, "nobody is logged in here: chirrup login NAME"),
+        Err(error) => return finding("login", State::Wrong, format!("{error:#}")),
+    };
+    match context.connect().await {
+        Ok(client) => {
+            client.close().await;
+            finding("login", State::Well, format!("{} at {}", profile.name, profile.server))
+        }
+        Err(error) if matches!(error.downcast_ref(), Some(ClientError::Ended(_))) => {
+            finding("login", State::Wrong, format!("{error:#}; chirrup logout, then chirrup login {}", profile.name))
+        }
+        Err(error) => finding("login", State::Wrong, format!("{error:#}; is the server at {} running?", profile.server)),
+    }
+}
