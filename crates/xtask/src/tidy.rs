@@ -2,6 +2,7 @@
 //! somewhere, rules that tests cite are written, tables are fresh, nothing names one machine.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::repository::Repository;
 use crate::tables;
@@ -55,7 +56,7 @@ fn is_code(path: &str) -> bool {
 }
 
 fn is_page(path: &str) -> bool {
-    path.ends_with(".md") && !path.starts_with("tests/data/")
+    Path::new(path).extension().is_some_and(|end| end == "md") && !path.starts_with("tests/data/")
 }
 
 fn long_files(repository: &Repository) -> Vec<(String, usize)> {
@@ -143,15 +144,26 @@ fn written_rules(page: &str) -> BTreeSet<String> {
     names.filter(|name| name.chars().nth(1) == Some('-')).map(str::to_owned).collect()
 }
 
-/// `R-4` and the like, of sections that the page has; numbers have at most two digits.
+/// `R-4` and the like, and tests that begin so (`fn r4_…`), of sections that the page has; numbers
+/// have at most two digits. A test that begins with `p4_` is of a promise of the README.
 fn cited_rules(text: &str, sections: &BTreeSet<char>) -> BTreeSet<String> {
     let mut cited = BTreeSet::new();
+    let mut cite = |section: char, number: &str| {
+        if sections.contains(&section) && (1..=2).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit()) {
+            cited.insert(format!("{section}-{number}"));
+        }
+    };
     for word in text.split(|c: char| !(c.is_alphanumeric() || c == '-' || c == '_')) {
-        let Some((section, number)) = word.split_once('-') else { continue };
-        let mut letters = section.chars();
-        let known = letters.next().is_some_and(|letter| sections.contains(&letter)) && letters.next().is_none();
-        if known && (1..=2).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit()) {
-            cited.insert(word.to_owned());
+        if let Some((section, number)) = word.split_once('-')
+            && section.len() == 1
+        {
+            section.chars().for_each(|section| cite(section, number));
+        }
+    }
+    for name in text.split("fn ").skip(1) {
+        let first = name.chars().next().filter(|first| first.is_ascii_lowercase() && *first != 'p');
+        if let Some((first, (number, _))) = first.zip(name.get(1..).and_then(|rest| rest.split_once('_'))) {
+            cite(first.to_ascii_uppercase(), number);
         }
     }
     cited
@@ -191,8 +203,8 @@ mod tests {
         let written = written_rules("**R-4** Text.\n- **E-1** More, see **R-9**.\n**bold** word\n");
         assert_eq!(written, set(&["R-4", "E-1"]));
         let sections = ['R', 'E'].into();
-        let cited = cited_rules("(R-4), E-12 and X-1; UTF-8, E-2024, RE-1, R-4a.", &sections);
-        assert_eq!(cited, set(&["R-4", "E-12"]));
+        let cited = cited_rules("(R-4), E-12 and X-1; UTF-8, E-2024, RE-1, R-4a; fn e7_x() fn r_8()", &sections);
+        assert_eq!(cited, set(&["R-4", "E-12", "E-7"]));
     }
 
     #[test]
