@@ -1,6 +1,6 @@
-//! Presence: who is online, away or offline, told to those who watch. A pure machine: time is
-//! handed in, and every call first does what has become due. The cost of a change is counted in
-//! watchers, never in members.
+//! Presence: who is online, away or offline (rule P-5), told to those who watch
+//! (P-6). A pure machine: time is handed in, and every call first does what has become due. The
+//! cost of a change is counted in watchers, never in members.
 //!
 //! Must not know: clocks, sockets, stores, who shares a conversation with whom (the caller only
 //! watches users whom the watcher may see).

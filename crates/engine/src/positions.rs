@@ -2,12 +2,12 @@
 //! because they are many and only the last value counts. What rises is merged in memory and
 //! written once an interval by [`Positions::take_flush`] and [`Positions::flushed`].
 //!
-//! They rise in two ways. A message of a timeline moves its author's positions to itself: that
-//! follows from the durable log, so it is shown at once, and after a crash it is derived again from
-//! the feed beyond the mark that is written with each flush. A request to read asks for it: that is
-//! answered, and shown to anybody, only when it is written; with it is written that the user's own
-//! log is still to be told (see `owed`), so a device that was away learns of every read that was
-//! acknowledged, whenever the process stops.
+//! They rise in two ways. A message of a timeline moves its author's positions to itself (rule
+//! P-2): that follows from the durable log, so it is shown at once, and after a crash it is derived
+//! again from the feed beyond the mark that is written with each flush. A request asks for it
+//! (P-1): that is answered, and shown to anybody, only when it is written; with it is written that
+//! the user's own log is still to be told (see `owed`), so a device that was away learns of every
+//! read that was acknowledged, whenever the process stops.
 //!
 //! Must not know: clocks, threads, who is connected, how rows are committed.
 

@@ -139,7 +139,7 @@ mod tests {
         presence.connect(1, user(1), false, 1_000);
         presence.idle(1, true, 2_000);
         let row = Row { key: keys::activity(user(1)), value: Some(record::encode_time(2_000)), version: 2_000 };
-        assert_eq!(activity_rows(&mut presence), [row.clone()]);
+        assert_eq!(activity_rows(&mut presence), std::slice::from_ref(&row));
         presence.activity_stored(false);
         assert_eq!(activity_rows(&mut presence), [row]);
         presence.activity_stored(true);

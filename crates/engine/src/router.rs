@@ -5,8 +5,9 @@
 //! What it promises to a connection, for its user's own log and for every conversation that it
 //! hears: each event that is published is either pushed to its sink, in order, or the log is
 //! *behind*, with its head at hand, until [`Router::take_behind`] or [`Router::heartbeat`] names
-//! it; from then on pushes go on. So nothing is lost without being named. What a connection must
-//! not see reaches it as a hidden event while it is a member, and not at all afterwards.
+//! it; from then on pushes go on. So nothing is lost without being named (rules S-1, S-5, S-6).
+//! What a connection must not see reaches it as a hidden event while it is a member, and not at all
+//! afterwards.
 //!
 //! Whoever connects calls [`Router::connect`] first, then reads token, account and conversation
 //! list, then calls [`Router::subscribe`]: what changes in between comes by `publish`, and the
@@ -193,7 +194,7 @@ impl Router {
 
     /// Tells the others in a conversation that the connection's user writes or has stopped. Lost
     /// where a queue is full; passed on only from who hears the conversation, and at most every
-    /// [`TYPING_AGAIN_MS`] for each of the two.
+    /// [`TYPING_AGAIN_MS`] for each of the two (P-7).
     pub fn typing(&mut self, connection: u64, conversation: ConversationId, typing: bool, now_ms: Time) {
         let Some(index) = self.table.find(connection) else { return };
         let Some(room) = self.table.room(conversation) else { return };
@@ -207,7 +208,7 @@ impl Router {
 
     /// Tells that a member's positions have risen: to all in a conversation of up to
     /// [`RECEIPTS_MEMBERS_MAX`] members, in a larger one only to the member's own connections.
-    /// Lost where a queue is full: positions can be asked for.
+    /// Lost where a queue is full: positions can be asked for (P-3).
     pub fn position_updated(&mut self, conversation: ConversationId, user: UserId, position: PositionRow, members: u32) {
         let Some(room) = self.table.room(conversation) else { return };
         let update = PositionUpdated { conversation, user, read: position.read, delivered: position.delivered };

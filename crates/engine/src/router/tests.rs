@@ -17,7 +17,7 @@ fn seqs(pushes: &[Push]) -> Vec<i64> {
         Push::Event(log) => Some(&log.event),
         _ => None,
     });
-    events.map(|event| if event.kind == Kind::Hidden { -(event.seq as i64) } else { event.seq as i64 }).collect()
+    events.map(|event| if event.kind == Kind::Hidden { -event.seq.cast_signed() } else { event.seq.cast_signed() }).collect()
 }
 
 fn open_from(from: Seq) -> Intervals {

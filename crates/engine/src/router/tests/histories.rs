@@ -240,9 +240,9 @@ impl World {
         Ok(())
     }
 
-    fn run(&mut self, bench: &mut Bench, op: Op) -> Result<(), TestCaseError> {
+    fn run(&mut self, bench: &mut Bench, op: &Op) -> Result<(), TestCaseError> {
         let pick = |n: usize, clients: &[Client]| (!clients.is_empty()).then(|| n % clients.len());
-        match op {
+        match *op {
             Op::Message { conversation, edits } => {
                 let head = self.truth[&conversation].views.len() as Seq;
                 let fact = edits.filter(|target| *target <= head).map_or_else(message, edited);
@@ -316,7 +316,7 @@ proptest! {
         let mut world = World::default();
         world.begin(&mut bench);
         for op in ops {
-            world.run(&mut bench, op)?;
+            world.run(&mut bench, &op)?;
         }
         for at in 0..world.clients.len() {
             world.drain(&mut bench, at)?;
