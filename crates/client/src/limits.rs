@@ -12,7 +12,7 @@ pub const IN_FLIGHT_RESERVED: usize = 8;
 /// Messages and changes in the outbox.
 pub const OUTBOX_MAX: usize = 10_000;
 /// Entries of one conversation's outbox in flight at once.
-pub const LANE_WINDOW: usize = 16;
+pub const LANE_WINDOW: usize = 48;
 /// Pages of events in flight at once.
 pub const PULLS_MAX: usize = 4;
 /// Conversations asked anew at once.

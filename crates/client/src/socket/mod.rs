@@ -158,7 +158,10 @@ impl Task {
 
     /// Leaves nothing half done.
     async fn end(mut self) {
-        while let Some(saved) = self.saving.join_next().await {
+        loop {
+            // What was said just before is kept for the next run.
+            self.act();
+            let Some(saved) = self.saving.join_next().await else { break };
             self.saved(saved);
         }
         if let Connection::Open(wire) = self.connection {
