@@ -5,6 +5,10 @@
 
 #[path = "promises/log.rs"]
 mod log;
+#[path = "promises/p16_felt.rs"]
+mod p16_felt;
+#[path = "promises/p17_clock.rs"]
+mod p17_clock;
 #[path = "promises/p1_ten_kills.rs"]
 mod p1_ten_kills;
 #[path = "promises/p3_one_effect.rs"]
@@ -13,8 +17,12 @@ mod p3_one_effect;
 mod p4_unknown;
 #[path = "promises/p5_reconnect.rs"]
 mod p5_reconnect;
+#[path = "promises/p6_only_forward.rs"]
+mod p6_only_forward;
 #[path = "promises/random.rs"]
 mod random;
 #[path = "promises/raw.rs"]
 mod raw;
+#[path = "promises/slow_and_stopping.rs"]
+mod slow_and_stopping;
 mod support;
