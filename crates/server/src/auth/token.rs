@@ -40,7 +40,7 @@ pub fn first_code() -> String {
 
 /// What is kept of a code, in whatever way it was typed: case, spaces and hyphens do not count.
 pub fn first_code_hash(code: &str) -> Hash {
-    let plain: String = code.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_uppercase()).collect();
+    let plain: String = code.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()).collect();
     Hash::of(plain.as_bytes())
 }
 

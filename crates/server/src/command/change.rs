@@ -54,28 +54,19 @@ impl Change {
     pub(super) async fn queue(self, context: &Context, order: &Order, reply: Reply) {
         let Self { aggregate, origin, action, told, sending } = self;
         let command = Command { aggregate, origin, stamp: context.machine.stamp(), action };
-        if let Err(error) = taken(&context.machine.status(), &command) {
-            return reply.give(Err(error));
-        }
-        let Some((conversation, send)) = sending else {
-            let reply = reply.under_way();
-            let answer = Box::new(move |answer| reply.give(outcome(answer).map(|done| told.answer(done))));
-            // Without a generation there is nothing to be stale.
-            let _ = context.machine.push(Submission { command, answer }, None).await;
-            return;
-        };
+        let in_order = || sending.map_or(Ok(()), |(conversation, send)| order.check(conversation, send));
         // Looked at before the order is, so that a refusal in between is noticed by the queue.
-        let mut generation = context.machine.generation();
-        if let Err(error) = order.check(conversation, send) {
+        let mut generation = sending.map(|_| context.machine.generation());
+        if let Err(error) = in_order().and_then(|()| taken(&context.machine.status(), &command)) {
             return reply.give(Err(error));
         }
         let reply = reply.under_way();
         let answer = Box::new(move |answer| reply.give(outcome(answer).map(|done| told.answer(done))));
         let mut submission = Submission { command, answer };
-        while let Err(Stale(back)) = context.machine.push(submission, Some(generation)).await {
+        while let Err(Stale(back)) = context.machine.push(submission, generation).await {
             submission = back;
-            generation = context.machine.generation();
-            if order.check(conversation, send).is_err() {
+            generation = Some(context.machine.generation());
+            if in_order().is_err() {
                 // As if it had been among those that were refused.
                 return (submission.answer)(Answer::StorageFull);
             }
@@ -97,8 +88,15 @@ impl Told {
 /// Whether the server takes this command now.
 fn taken(status: &Status, command: &Command) -> Result<(), Error> {
     match status {
-        Status::Serving => Ok(()),
         Status::Full(_) if frees_room(command) => Ok(()),
+        _ => takes_rows(status),
+    }
+}
+
+/// Whether the server writes anything now that takes room.
+pub(super) fn takes_rows(status: &Status) -> Result<(), Error> {
+    match status {
+        Status::Serving => Ok(()),
         Status::Full(_) => Err(full()),
         Status::ReadOnly(_) => {
             Err(Error::after(Code::StorageFailed, "the store has failed: the server only reads until its operator has looked", 60_000))

@@ -111,7 +111,7 @@ impl Session {
 /// What becomes of a request that was checked.
 enum Plan {
     /// It is answered at once.
-    Answer(Answered),
+    Answer(Box<Answered>),
     /// An aggregate decides.
     Change(Box<Change>),
     /// It is answered by what this begins, which does not block.
@@ -120,7 +120,7 @@ enum Plan {
 
 impl<T: Into<Answered>> From<T> for Plan {
     fn from(answered: T) -> Self {
-        Self::Answer(answered.into())
+        Self::Answer(Box::new(answered.into()))
     }
 }
 
@@ -146,7 +146,7 @@ pub async fn begin(context: &Context, caller: &Caller, request: Request, reply: 
         None => reply,
     };
     match plan(context, caller, request).await {
-        Ok(Plan::Answer(answered)) => reply.give(Ok(answered)),
+        Ok(Plan::Answer(answered)) => reply.give(Ok(*answered)),
         Ok(Plan::Change(change)) => change.queue(context, &caller.order, reply).await,
         Ok(Plan::Later(begin)) => begin(reply),
         Err(error) => reply.give(Err(error)),
@@ -164,9 +164,9 @@ fn sending(request: &Request) -> Option<(ConversationId, ClientId)> {
 
 async fn plan(context: &Context, caller: &Caller, request: Request) -> Result<Plan, Error> {
     match (request, &caller.session) {
-        (Request::SignUp(request), _) => login::sign_up(context, caller.address, request).await,
-        (Request::LogIn(request), _) => login::log_in(context, caller.address, request).await,
-        (Request::Hello(_), _) => Err(Error::new(Code::BadRequest, "hello begins a session, and there is one, or cannot be one here")),
+        (Request::SignUp(request), None) => login::sign_up(context, caller.address, request).await,
+        (Request::LogIn(request), None) => login::log_in(context, caller.address, request).await,
+        (Request::Hello(_), None) => Err(Error::new(Code::BadRequest, "hello begins a session of a connection that is pushed to")),
         (request, Some(session)) => plan_of(context, caller, session, request).await,
         (_, None) => Err(Error::new(Code::NotLoggedIn, "this needs a session: say hello first")),
     }

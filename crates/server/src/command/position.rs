@@ -13,6 +13,7 @@ use chirrup_protocol::reply::Position;
 use chirrup_protocol::request::{Delivered, Positions, Read};
 use chirrup_store::record::PositionRow;
 
+use super::change::takes_rows;
 use super::check::{read as read_views, seq};
 use super::{Context, Plan, Session};
 
@@ -28,6 +29,7 @@ pub(super) async fn delivered(context: &Context, session: &Session, request: &De
 
 async fn raise(context: &Context, user: UserId, conversation: ConversationId, at: Seq, is_read: bool) -> Result<Plan, Error> {
     let at = seq("seq", at)?;
+    takes_rows(&context.machine.status())?;
     let found = read_views(context, move |views| {
         let Some(member) = views.member(conversation, user)?.filter(|member| member.role.is_some()) else { return Ok(None) };
         // The highest that the member may see; what lies beyond it is taken as it (P-1).

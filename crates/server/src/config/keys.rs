@@ -72,13 +72,11 @@ pub(super) fn of_variable<'a>(keys: &'a Keys, variable: &str) -> Result<Option<K
     if !keys.iter().any(|k| variable.starts_with(&format!("CHIRRUP_{}_", k.section.to_uppercase()))) {
         return Ok(None);
     }
-    match keys.iter().find(|k| k.variable() == variable) {
-        Some(key) => Ok(Some(key)),
-        None => {
-            let nearest = nearest(variable, keys.iter().map(|k| k.variable()));
-            Err(ConfigError::UnknownKey { place: "environment".to_owned(), key: variable.to_owned(), nearest })
-        }
+    if let Some(key) = keys.iter().find(|k| k.variable() == variable) {
+        return Ok(Some(key));
     }
+    let nearest = nearest(variable, keys.iter().map(|k| k.variable()));
+    Err(ConfigError::UnknownKey { place: "environment".to_owned(), key: variable.to_owned(), nearest })
 }
 
 /// Puts values over others.

@@ -94,7 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     }
 }
 
-/// Frames are written by serde_json, so they are UTF-8.
+/// Frames are written by `serde_json`, so they are UTF-8.
 fn text(frame: Bytes) -> Utf8Bytes {
     Utf8Bytes::try_from(frame).expect("frames are JSON")
 }
@@ -111,12 +111,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocket
         }
         Poll::Ready(match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
             Some(Ok(Message::Text(text))) => Io::Frame(text),
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Io::Alive,
             Some(Ok(Message::Binary(_))) => {
                 Io::Ended(End::Fault { code: Code::BadFrame.close(), what: "binary frames are not taken".to_owned() })
             }
-            // The answer to a close frame goes out with the next poll, which then ends.
-            Some(Ok(Message::Close(_) | Message::Frame(_))) => Io::Alive,
+            // What is due in answer to a ping or a close goes out with the next poll, which after
+            // a close then ends.
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_))) => Io::Alive,
             Some(Err(error)) => Io::Ended(end(&error)),
             None => Io::Ended(End::Gone),
         })

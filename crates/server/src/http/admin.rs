@@ -7,6 +7,7 @@ use chirrup_core::aggregate::{Action, AggregateId, Command, Origin, Outcome};
 use chirrup_core::hash::Hash;
 use chirrup_core::server;
 use chirrup_engine::batch::Answer as Decision;
+use chirrup_engine::views::Views;
 use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
 use hyper::{Method, Request, StatusCode};
@@ -99,9 +100,14 @@ impl Admin {
 
 /// Makes a code for the first administrator, valid for a day; an earlier one is void.
 pub async fn first_code(context: &Context) -> Result<String, NoCode> {
-    let state = context.machine.read(|views| views.server()).await.map_err(|e| NoCode::Refused(e.to_string()))?;
+    let state = context.machine.read(Views::server).await.map_err(|e| NoCode::Refused(e.to_string()))?;
     if !state.administrators.is_empty() {
         return Err(NoCode::HasAdministrator);
+    }
+    match context.status() {
+        Status::Serving => {}
+        Status::Full(why) | Status::ReadOnly(why) => return Err(NoCode::Refused(why)),
+        Status::Stopping => return Err(NoCode::Refused("the server is about to stop".to_owned())),
     }
     let code = token::first_code();
     let action = Action::Server(server::Action::MakeFirstCode { code: token::first_code_hash(&code) });

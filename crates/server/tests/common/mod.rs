@@ -80,6 +80,13 @@ impl Server {
         Self::start_in(dir, flags).await
     }
 
+    /// Starts again with other settings over those before.
+    pub async fn restart_with(self, over: &[(&str, &str)]) -> Self {
+        let (dir, mut flags) = self.stop().await;
+        flags.extend(over.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+        Self::start_in(dir, flags).await
+    }
+
     pub async fn connect(&self) -> Client {
         Client::connect(self.info.address).await
     }
