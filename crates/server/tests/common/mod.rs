@@ -57,10 +57,7 @@ impl Server {
         let serving = tokio::spawn(app::serve_until(config, stop.clone(), move |info| {
             ready.send(info).expect("the test waits");
         }));
-        let info = match info.await {
-            Ok(info) => info,
-            Err(_) => panic!("the server did not start: {:?}", serving.await),
-        };
+        let Ok(info) = info.await else { panic!("the server did not start: {:?}", serving.await) };
         Self { info, dir, flags, stop, serving }
     }
 
