@@ -53,16 +53,16 @@ impl fmt::Debug for Turn {
     }
 }
 
-fn turn() -> impl Strategy<Value = Turn> {
+fn turn(batch: std::ops::Range<usize>) -> impl Strategy<Value = Turn> {
     let recovery = prop::collection::vec(prop_oneof![1 => Just(Fate::Made), 2 => (0..9_usize).prop_map(Fate::Torn)], 0..4);
     let again = prop::option::weighted(0.4, (any::<prop::sample::Index>(), any::<bool>()));
-    (prop::collection::vec(1..6_usize, 1..3), 0..4_usize, fate(), recovery, again, any::<bool>())
+    (prop::collection::vec(batch, 1..3), 0..4_usize, fate(), recovery, again, any::<bool>())
         .prop_map(|(batches, effects, fate, recovery, again, save)| Turn { batches, effects, fate, recovery, again, save })
 }
 
-fn asks(length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<(u8, Ask)>> {
+fn asks(of: impl Strategy<Value = u8>, length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<(u8, Ask)>> {
     let begin = prop::collection::vec(creation(), usize::from(CONVERSATIONS));
-    (begin, prop::collection::vec((0..CONVERSATIONS, ask()), length)).prop_map(|(begin, mut asks)| {
+    (begin, prop::collection::vec((of, ask()), length)).prop_map(|(begin, mut asks)| {
         for (n, action) in (0..CONVERSATIONS).zip(begin) {
             asks.insert(usize::from(n), (n, Ask { user: user(0), action }));
         }
@@ -252,7 +252,7 @@ fn before_the_bucket_ends() -> &'static [Row] {
         let text = Text { text: "…".to_owned(), mentions: Vec::new(), mention_all: false };
         let say =
             Action::Send { form: Form::Text, text, reply_to: None, thread_root: None, also_in_conversation: false, original_time: None };
-        let actions = std::iter::once(create).chain(std::iter::repeat_n(say, BUCKET as usize - 7));
+        let actions = std::iter::once(create).chain(std::iter::repeat_n(say, BUCKET as usize - 5));
         let mut commands = Vec::new();
         for (n, action) in (1_000_000..).zip(actions) {
             let (aggregate, action) = of_conversation(0, action);
@@ -269,17 +269,17 @@ proptest! {
     #![proptest_config(cases(1_500))]
 
     #[test]
-    fn a_torn_store_is_repaired(asks in asks(1..40), turns in prop::collection::vec(turn(), 1..8)) {
+    fn a_torn_store_is_repaired(asks in asks(0..CONVERSATIONS, 1..40), turns in prop::collection::vec(turn(1..6), 1..8)) {
         survives(World::new(), asks, &turns)?;
     }
 }
 
 proptest! {
-    #![proptest_config(cases(300))]
+    #![proptest_config(cases(200))]
 
     /// The same where a log goes on in another partition.
     #[test]
-    fn a_torn_store_is_repaired_between_buckets(asks in asks(4..30), turns in prop::collection::vec(turn(), 1..4)) {
+    fn a_torn_store_is_repaired_between_buckets(asks in asks(0..1_u8, 4..30), turns in prop::collection::vec(turn(4..16), 1..4)) {
         survives(World::over(before_the_bucket_ends().to_vec()), asks, &turns)?;
     }
 }
