@@ -162,10 +162,11 @@ fn sending(request: &Request) -> Option<(ConversationId, ClientId)> {
     }
 }
 
+/// Futures of the rare and large requests are on the heap, so that those of the others are small.
 async fn plan(context: &Context, caller: &Caller, request: Request) -> Result<Plan, Error> {
     match (request, &caller.session) {
-        (Request::SignUp(request), None) => login::sign_up(context, caller.address, request).await,
-        (Request::LogIn(request), None) => login::log_in(context, caller.address, request).await,
+        (Request::SignUp(request), None) => Box::pin(login::sign_up(context, caller.address, request)).await,
+        (Request::LogIn(request), None) => Box::pin(login::log_in(context, caller.address, request)).await,
         (Request::Hello(_), None) => Err(Error::new(Code::BadRequest, "hello begins a session of a connection that is pushed to")),
         (request, Some(session)) => plan_of(context, caller, session, request).await,
         (_, None) => Err(Error::new(Code::NotLoggedIn, "this needs a session: say hello first")),
@@ -176,7 +177,7 @@ async fn plan_of(context: &Context, caller: &Caller, session: &Session, request:
     match request {
         Request::SignUp(_) | Request::LogIn(_) | Request::Hello(_) => Err(Error::new(Code::BadRequest, "there is a session already")),
         Request::LogOut(_) => Ok(account::log_out(session)),
-        Request::ChangePassword(request) => account::change_password(context, caller.address, session, request).await,
+        Request::ChangePassword(request) => Box::pin(account::change_password(context, caller.address, session, request)).await,
         Request::Devices(_) => account::devices(context, session).await,
         Request::RevokeDevice(request) => Ok(account::revoke_device(session, request)),
         Request::SetProfile(request) => account::set_profile(session, request),
@@ -211,9 +212,9 @@ async fn plan_of(context: &Context, caller: &Caller, session: &Session, request:
         Request::RedeemFirstCode(request) => Ok(admin::redeem_first_code(session, request)),
         Request::ListUsers(request) => admin::list_users(context, session, request).await,
         Request::DisableUser(request) => admin::disable_user(context, session, request).await,
-        Request::ResetPassword(request) => admin::reset_password(context, session, request).await,
+        Request::ResetPassword(request) => Box::pin(admin::reset_password(context, session, request)).await,
         Request::SetAdministrator(request) => admin::set_administrator(context, session, request).await,
-        Request::ImportUser(request) => import::user(context, session, request).await,
+        Request::ImportUser(request) => Box::pin(import::user(context, session, request)).await,
         Request::ImportMessage(request) => import::message(context, session, request).await,
     }
 }

@@ -27,6 +27,7 @@ use crate::command::session::{self, Live};
 use crate::command::{self, Caller, Context, Reply};
 use crate::edge;
 use crate::limits::{CLOSING_MS, FRAMES_AT_ONCE};
+use crate::metrics::Metrics;
 
 /// What beginning a request came to.
 enum Begun {
@@ -109,7 +110,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Serves the connection until it ends.
-    pub async fn run(mut self) {
+    pub async fn run(mut self: Box<Self>) {
         loop {
             let standing = self.outbound.take(&mut self.frames, FRAMES_AT_ONCE);
             self.context.metrics.frames_out.add(standing.taken);
@@ -119,7 +120,8 @@ impl<T: Transport> Connection<T> {
                 continue;
             }
             if self.is_over(&standing) {
-                return self.finish().await;
+                // On the heap: the end of a connection takes room only when it comes.
+                return Box::pin(self.finish()).await;
             }
             match self.happened(standing.may_read).await {
                 Happened::Begun(begun) => self.begun(begun),
@@ -205,15 +207,7 @@ impl<T: Transport> Connection<T> {
                 })
             }
         };
-        // A fault in one request must not take the others of the connection down. Its reply is
-        // told by being dropped.
-        let context = Arc::clone(&self.context);
-        self.current = Some(Box::pin(AssertUnwindSafe(begin).catch_unwind().map(move |begun| {
-            begun.unwrap_or_else(|_| {
-                context.metrics.panics.one();
-                Begun::Request
-            })
-        })));
+        self.current = Some(guarded(begin, Arc::clone(&self.context.metrics)));
     }
 
     fn begun(&mut self, begun: Begun) {
@@ -308,7 +302,7 @@ impl<T: Transport> Connection<T> {
         self.ending.as_ref().is_some_and(|ending| answered || edge::monotonic() >= ending.until)
     }
 
-    async fn finish(mut self) {
+    async fn finish(mut self: Box<Self>) {
         // From here on nothing is pushed.
         self.live = None;
         self.outbound.take(&mut self.frames, usize::MAX);
@@ -320,6 +314,17 @@ impl<T: Transport> Connection<T> {
             self.transport.close(self.frames, code, name).await;
         }
     }
+}
+
+/// A fault in one request must not take the others of its connection down: whoever waits for its
+/// answer is told when the reply is dropped.
+fn guarded(begin: BeingBegun, metrics: Arc<Metrics>) -> BeingBegun {
+    Box::pin(AssertUnwindSafe(begin).catch_unwind().map(move |begun| {
+        begun.unwrap_or_else(|_| {
+            metrics.panics.one();
+            Begun::Request
+        })
+    }))
 }
 
 async fn hello(context: Arc<Context>, id: u64, outbound: Arc<Outbound>, request: Hello, reply: Reply) -> Begun {
@@ -334,5 +339,25 @@ async fn hello(context: Arc<Context>, id: u64, outbound: Arc<Outbound>, request:
             reply.give(Err(error.clone()));
             if end { Begun::End(error) } else { Begun::Request }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_request_is_an_answer_to_it_alone() {
+        let (metrics, (told, heard)) = (Arc::new(Metrics::default()), sync_channel(1));
+        let reply = Reply::new(move |result| told.send(result.map_err(|e| e.code)).expect("room"));
+        let faulty = Box::pin(async move {
+            let _reply = reply;
+            panic!("a fault, for a test");
+        });
+        assert!(matches!(guarded(faulty, Arc::clone(&metrics)).await, Begun::Request));
+        assert_eq!(heard.try_recv(), Ok(Err(Code::Internal)));
+        assert_eq!(metrics.panics.get(), 1);
     }
 }

@@ -52,6 +52,8 @@ pub struct Gateway {
     /// Every WebSocket, so that all can be told when the server stops.
     connections: Mutex<HashMap<u64, Arc<Outbound>>>,
     tasks: TaskTracker,
+    /// Nobody new is served any more.
+    ending: CancellationToken,
 }
 
 /// Takes a connection's entry out again when it has ended.
@@ -80,6 +82,7 @@ impl Gateway {
             next_id: AtomicU64::new(1),
             connections: Mutex::default(),
             tasks: TaskTracker::new(),
+            ending: CancellationToken::new(),
         })
     }
 
@@ -127,11 +130,11 @@ impl Gateway {
             },
         };
         let gateway = &self;
-        http::serve(stream, |request| {
+        let serving = http::serve(stream, |request| {
             let places = Arc::clone(&places);
             async move { gateway.respond(request, peer, places) }
-        })
-        .await;
+        });
+        self.ending.run_until_cancelled(serving).await;
     }
 
     fn respond(self: &Arc<Self>, mut request: Request<Incoming>, peer: SocketAddr, places: Arc<(Place, Option<AddressPlace>)>) -> Answer {
@@ -173,12 +176,15 @@ impl Gateway {
         let drain = Duration::from_millis(self.config.session.drain_ms);
         let connection = Connection::new(id, Arc::clone(&self.context), caller, transport, outbound, drain);
         // On the heap: the task that waits for the handshake would otherwise be as large.
-        Box::pin(connection.run()).await;
+        Box::new(connection).run().await;
     }
 
     fn enter(self: &Arc<Self>, id: u64, outbound: &Arc<Outbound>) -> Entry {
         let mut connections = self.connections();
         connections.insert(id, Arc::clone(outbound));
+        if self.ending.is_cancelled() {
+            outbound.close(shutting_down());
+        }
         self.context.metrics.connections.set(connections.len() as u64);
         Entry { gateway: Arc::clone(self), id }
     }
@@ -186,9 +192,10 @@ impl Gateway {
     /// Answers what was asked, closes every connection, and waits until all have ended, but no
     /// longer than twice the configured time. Nothing may be accepted any more.
     pub async fn drain(&self) {
-        let error = Error::new(Code::ShuttingDown, "the server stops; come back later");
+        // Before the list is gone through: who enters it later sees this.
+        self.ending.cancel();
         for outbound in self.connections().values() {
-            outbound.close(error.clone());
+            outbound.close(shutting_down());
         }
         self.tasks.close();
         let patience = Duration::from_millis(2 * self.config.session.drain_ms);
@@ -196,4 +203,8 @@ impl Gateway {
             tracing::warn!(connections = self.connections().len(), "some connections did not end in time");
         }
     }
+}
+
+fn shutting_down() -> Error {
+    Error::new(Code::ShuttingDown, "the server stops; come back later")
 }
