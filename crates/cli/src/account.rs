@@ -6,6 +6,8 @@ use anyhow::{Context as _, Result, ensure};
 use chirrup_client::new_client_id;
 use chirrup_protocol::request::{ChangePassword, Devices, LogIn, LogOut, RevokeDevice, SignUp};
 
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+
 use crate::context::Context;
 use crate::failure::Usage;
 use crate::profile::Profile;
@@ -55,9 +57,24 @@ pub(crate) fn password(prompt: &str, from_stdin: bool) -> Result<String> {
         ensure!(!line.is_empty(), Usage("no password on standard input".into()));
         return Ok(line);
     }
+    hidden(prompt).context("failed to read the password")
+}
+
+/// Reads a line that the terminal does not show: it stops showing before it asks, so that who types
+/// ahead is not shown either.
+fn hidden(prompt: &str) -> std::io::Result<String> {
+    let stdin = std::io::stdin();
+    let before = tcgetattr(&stdin)?;
+    let mut silent = before.clone();
+    silent.local_modes -= LocalModes::ECHO;
+    tcsetattr(&stdin, OptionalActions::Now, &silent)?;
     eprint!("{prompt}: ");
-    std::io::stderr().flush()?;
-    rpassword::read_password().context("failed to read the password")
+    let mut line = String::new();
+    let read = std::io::stderr().flush().and_then(|()| stdin.lock().read_line(&mut line));
+    tcsetattr(&stdin, OptionalActions::Now, &before)?;
+    eprintln!();
+    read?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// A new password, asked twice on a terminal.
