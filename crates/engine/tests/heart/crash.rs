@@ -10,10 +10,9 @@ use chirrup_core::aggregate::{AggregateId, Command, Outcome};
 use chirrup_core::conversation::{Action, BUCKET};
 use chirrup_core::event::{Form, History, Leaver, Text};
 use chirrup_core::ids::Seq;
-use chirrup_core::rows::{InboxEntry, RowKey, RowValue};
 use chirrup_engine::batch::Answer;
-use chirrup_store::kv::{Kv, Row};
-use chirrup_store::{keys, log, record};
+use chirrup_store::kv::Row;
+use chirrup_store::{log, record};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
@@ -43,21 +42,27 @@ struct Turn {
     again: Option<(prop::sample::Index, bool)>,
     /// The effect reader's marks are stored after it.
     save: bool,
+    /// Reads that succeed before one fails while the commands are decided.
+    unread: Option<usize>,
 }
 
 /// On one line, so that a failing history can be read.
 impl fmt::Debug for Turn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { batches, effects, fate, recovery, again, save } = self;
-        write!(f, "batches {batches:?} and {effects} effects: {fate:?}; recovery {recovery:?}, again {again:?}, marks saved: {save}")
+        let Self { batches, effects, fate, recovery, again, save, unread } = self;
+        write!(
+            f,
+            "batches {batches:?} and {effects} effects: {fate:?}; recovery {recovery:?}, again {again:?}, marks saved: {save}, failing read {unread:?}"
+        )
     }
 }
 
 fn turn(batch: std::ops::Range<usize>) -> impl Strategy<Value = Turn> {
     let recovery = prop::collection::vec(prop_oneof![1 => Just(Fate::Made), 2 => (0..9_usize).prop_map(Fate::Torn)], 0..4);
     let again = prop::option::weighted(0.4, (any::<prop::sample::Index>(), any::<bool>()));
-    (prop::collection::vec(batch, 1..3), 0..4_usize, fate(), recovery, again, any::<bool>())
-        .prop_map(|(batches, effects, fate, recovery, again, save)| Turn { batches, effects, fate, recovery, again, save })
+    let unread = prop::option::weighted(0.3, 0..30_usize);
+    (prop::collection::vec(batch, 1..3), 0..4_usize, fate(), recovery, again, any::<bool>(), unread)
+        .prop_map(|(batches, effects, fate, recovery, again, save, unread)| Turn { batches, effects, fate, recovery, again, save, unread })
 }
 
 fn asks(of: impl Strategy<Value = u8>, length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<(u8, Ask)>> {
@@ -123,12 +128,14 @@ impl Run {
         }
         self.world.tears.clone_from(&turn.recovery);
         let effects = self.world.effects(turn.effects);
+        // Where nothing exists yet, what is refused is not remembered.
+        self.world.unread = turn.unread.filter(|_| sent.iter().all(|n| *n >= usize::from(CONVERSATIONS)));
         let answers = self.world.ask_with(effects, batches, turn.fate);
         let mut retried = VecDeque::new();
         for (n, answer) in sent.into_iter().zip(&answers) {
             match answer {
                 Answer::Decided { outcome, .. } => self.asked[n].settled = Some(outcome.clone()),
-                Answer::StorageFull | Answer::Unknown => retried.push_back(n),
+                Answer::StorageFull | Answer::Unknown | Answer::Failed(_) => retried.push_back(n),
                 other => prop_assert!(false, "{other:?} of {:?}", self.asked[n].by),
             }
         }
@@ -136,7 +143,7 @@ impl Run {
             match answers.last().expect("it was sent") {
                 Answer::Decided { outcome, duplicate: true } if !other => prop_assert_eq!(Some(outcome), self.asked[n].settled.as_ref()),
                 Answer::Conflict if other => {}
-                Answer::StorageFull | Answer::Unknown => {}
+                Answer::StorageFull | Answer::Unknown | Answer::Failed(_) => {}
                 answer => prop_assert!(false, "{answer:?} of {:?}, sent again, other body: {other}", self.asked[n].by),
             }
         }
@@ -150,7 +157,7 @@ impl Run {
 
     /// Goes on until every command is settled.
     fn finish(&mut self) -> Result<(), TestCaseError> {
-        let calm = Turn { batches: vec![8], effects: 8, fate: Fate::Made, recovery: Vec::new(), again: None, save: false };
+        let calm = Turn { batches: vec![8], effects: 8, fate: Fate::Made, recovery: Vec::new(), again: None, save: false, unread: None };
         while !self.waiting.is_empty() {
             self.turn(&calm)?;
         }
@@ -192,22 +199,10 @@ impl Run {
     fn lists(&self) -> Result<(), TestCaseError> {
         for n in 0..CONVERSATIONS {
             for user in users() {
-                let aggregate = AggregateId::Conversation(conversation(n));
-                let member_key = keys::row(&aggregate, &RowKey::Member(user));
-                let inbox_key = keys::inbox(user, conversation(n));
-                let values = self.world.kv.get(&[member_key.clone(), inbox_key.clone()]).expect("memory can be read");
-                let row = |value: &Option<Vec<u8>>, key, place| {
-                    value.as_ref().map(|bytes| record::decode_row(&key, place, bytes).expect("it was encoded"))
-                };
-                let member = row(&values[0], RowKey::Member(user), &member_key);
-                let entry = row(&values[1], RowKey::Inbox(conversation(n)), &inbox_key);
-                match (member, entry) {
-                    (None, None) => {}
-                    (Some(RowValue::Member(member)), Some(RowValue::Inbox(InboxEntry { joined, visible, .. }))) => {
-                        prop_assert_eq!((member.role.is_some(), member.visible), (joined, visible))
-                    }
-                    (member, entry) => prop_assert!(false, "{user:?} is {member:?} and lists {entry:?}"),
-                }
+                let member = judge::member(&self.world, &AggregateId::Conversation(conversation(n)), user);
+                let entry = judge::entry(&self.world, user, conversation(n));
+                let member = member.map(|member| (member.role.is_some(), member.visible));
+                prop_assert_eq!(member, entry.map(|entry| (entry.joined, entry.visible)), "{:?} in {}", user, n);
             }
         }
         Ok(())

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chirrup_core::aggregate::{AggregateId, Outcome, State, fold, touches};
 use chirrup_core::effects::effects;
 use chirrup_core::event::{Envelope, Fact};
-use chirrup_core::ids::{ClientId, Seq, UserId};
-use chirrup_core::rows::{Record, RowKey, RowValue, Rows};
+use chirrup_core::ids::{ClientId, ConversationId, Seq, UserId};
+use chirrup_core::rows::{InboxEntry, Member, Record, RowKey, RowValue, Rows};
 use chirrup_engine::feed::{self, Entry};
 use chirrup_store::kv::{Key, Kv, Table};
 use chirrup_store::offset::Offset;
@@ -164,4 +164,26 @@ fn feeds(world: &World, heads: &[(&AggregateId, Seq)]) -> Result<(), TestCaseErr
         }
     }
     Ok(())
+}
+
+fn row(world: &World, aggregate: &AggregateId, key: &RowKey) -> Option<RowValue> {
+    let place = keys::row(aggregate, key);
+    let bytes = world.kv.get(std::slice::from_ref(&place)).expect("memory can be read").pop().flatten()?;
+    Some(record::decode_row(key, &place, &bytes).expect("it was encoded"))
+}
+
+/// A member, present or former.
+pub(crate) fn member(world: &World, conversation: &AggregateId, user: UserId) -> Option<Member> {
+    match row(world, conversation, &RowKey::Member(user))? {
+        RowValue::Member(member) => Some(member),
+        other => panic!("a member's row holds {other:?}"),
+    }
+}
+
+/// A conversation in a user's list.
+pub(crate) fn entry(world: &World, user: UserId, conversation: ConversationId) -> Option<InboxEntry> {
+    match row(world, &AggregateId::User(user), &RowKey::Inbox(conversation))? {
+        RowValue::Inbox(entry) => Some(entry),
+        other => panic!("a list's row holds {other:?}"),
+    }
 }

@@ -2,10 +2,14 @@
 //! a store that stops between any two partitions.
 
 mod crash;
+mod dedupe;
+mod effects;
+mod feed;
 #[path = "../../../core/tests/histories/generator.rs"]
 #[expect(dead_code, reason = "shared with the tests of the core, which use all of it")]
 mod generator;
 mod judge;
+mod queue;
 mod store;
 mod world;
 

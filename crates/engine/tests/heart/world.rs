@@ -7,7 +7,7 @@ use chirrup_core::aggregate::{Action, AggregateId, Command, Origin, Stamp};
 use chirrup_core::hash::Salt;
 use chirrup_core::ids::{ConversationId, Seq, UserId};
 use chirrup_core::{conversation, user};
-use chirrup_engine::batch::{Answer, Batch, Published, Submission};
+use chirrup_engine::batch::{Answer, Batch, Submission};
 use chirrup_engine::effects::EffectReader;
 use chirrup_engine::recovery::{self, Fresh, Marks};
 use chirrup_engine::runner::Runner;
@@ -18,17 +18,20 @@ use crate::generator::users;
 use crate::store::{Fate, Store};
 
 /// Answers in the order of the commands.
-type Told = Arc<Mutex<Vec<Option<Answer>>>>;
+pub(crate) type Told = Arc<Mutex<Vec<Option<Answer>>>>;
 
 pub(crate) struct World {
     pub(crate) kv: Arc<Store>,
     pub(crate) effects: EffectReader,
     pub(crate) marks: Marks,
-    /// Every event that was told to be durable, since the last start.
-    pub(crate) published: Vec<Published>,
+    /// Effects that were sent, to be sent again.
+    pub(crate) sent: Vec<Command>,
     /// What becomes of the commits of the next recoveries.
     pub(crate) tears: Vec<Fate>,
-    pub(crate) starts: usize,
+    /// Reads that succeed before one fails, when the next commands are decided.
+    pub(crate) unread: Option<usize>,
+    /// Answers of commands with effects wait until these are taken, as in the machine.
+    pub(crate) holds: bool,
     runner: Runner,
     ticks: u64,
 }
@@ -57,7 +60,7 @@ impl World {
         let kv = Arc::new(Store::default());
         kv.commit(rows).expect("memory takes it");
         let (runner, effects, marks) = start(&kv, Vec::new());
-        Self { kv, effects, marks, published: Vec::new(), tears: Vec::new(), starts: 1, runner, ticks: 0 }
+        Self { kv, effects, marks, sent: Vec::new(), tears: Vec::new(), unread: None, holds: false, runner, ticks: 0 }
     }
 
     /// Every row there is, of every table but the marks and epochs of the server itself.
@@ -105,7 +108,11 @@ impl World {
 
     /// As [`World::ask`], for commands that have somebody who listens.
     pub(crate) fn run(&mut self, batches: Vec<Vec<Submission>>, fate: Fate) {
+        if let Some(reads) = self.unread.take() {
+            self.kv.fail_read_after(reads);
+        }
         let prepared: Vec<(u64, Batch)> = batches.into_iter().map(|batch| self.runner.prepare(batch)).collect();
+        self.kv.heal();
         let mut failed = None;
         let mut fate = Some(fate);
         for (number, batch) in prepared {
@@ -141,12 +148,19 @@ impl World {
 
     fn made(&mut self, number: u64, batch: Batch) {
         self.runner.settle(number);
+        let mut awaiting = batch.awaiting.iter().filter(|_| self.holds).peekable();
+        let mut told = Vec::new();
+        for (place, (answerer, answer)) in batch.answers.into_iter().enumerate() {
+            match awaiting.next_if(|(held, ..)| *held == place) {
+                Some((_, shard, offset)) => self.effects.hold(*shard, *offset, Box::new(move || answerer(answer))),
+                None => told.push((answerer, answer)),
+            }
+        }
         self.effects.published(&batch.published);
         for event in &batch.published {
             self.marks[usize::from(event.shard)] = event.offset;
         }
-        self.published.extend(batch.published);
-        for (answerer, answer) in batch.answers {
+        for (answerer, answer) in told {
             answerer(answer);
         }
     }
@@ -154,16 +168,19 @@ impl World {
     /// The process dies and comes back.
     pub(crate) fn restart(&mut self) {
         (self.runner, self.effects, self.marks) = start(&self.kv, std::mem::take(&mut self.tears));
-        self.published.clear();
-        self.starts += 1;
     }
 
-    /// The next effects, at most so many.
+    /// The next effects, at most so many, or as many as can be read.
     pub(crate) fn effects(&mut self, max: usize) -> Vec<Submission> {
         let stamp = self.stamp();
-        let kv = Arc::clone(&self.kv);
-        let mut next = || self.effects.next(&*kv, || stamp).expect("memory can be read");
-        std::iter::from_fn(|| next()).take(max).collect()
+        let mut effects = Vec::new();
+        while effects.len() < max
+            && let Ok(Some(effect)) = self.effects.next(&*self.kv, || stamp)
+        {
+            self.sent.push(effect.command.clone());
+            effects.push(effect);
+        }
+        effects
     }
 
     /// Sends effects until none is left.
@@ -200,7 +217,8 @@ fn start(kv: &Arc<Store>, tears: Vec<Fate>) -> (Runner, EffectReader, Marks) {
     (Runner::new(Arc::clone(kv) as Arc<dyn Kv>, recovered.epoch), effects, recovered.marks)
 }
 
-fn listen(told: &Told, command: Command) -> Submission {
+/// A command whose answer is put in the next place.
+pub(crate) fn listen(told: &Told, command: Command) -> Submission {
     let place = {
         let mut answers = told.lock().unwrap_or_else(PoisonError::into_inner);
         answers.push(None);
