@@ -85,32 +85,35 @@ impl World {
             busy_groups: Vec::new(),
             calm_groups: Vec::new(),
         };
-        let mut wires = world.connect_all(server.address).await?;
-        for (place, wire) in wires.iter_mut().enumerate() {
-            let others = (0..PAIRS_EACH).map(|n| &silent[(place + n * 37) % SILENT]);
-            world.pairs.push(direct(wire, place, others).await?);
+        let mut tasks = JoinSet::new();
+        for (place, person) in world.talkers.iter().enumerate() {
+            let others = (0..PAIRS_EACH).map(|n| silent[(place + n * 37) % SILENT].user.clone()).collect();
+            tasks.spawn(direct(server.address, person.token.clone(), place, others));
         }
+        let mut pairs = load::join(tasks).await?;
+        pairs.sort_by_key(|(place, _)| *place);
+        world.pairs = pairs.into_iter().map(|(_, conversations)| conversations).collect();
         for group in 0..BUSY_GROUPS {
             let members = (0..GROUP_MEMBERS).map(|k| group * GROUP_MEMBERS + k).collect();
-            world.busy_groups.push(world.group(&mut wires, members).await?);
+            world.busy_groups.push(world.group(server.address, members).await?);
         }
         for group in 0..CALM_GROUPS {
             // Strides without a common divisor with 200, so that members differ and groups mix.
             let stride = [1, 3, 7, 9, 11][group / BUSY_GROUPS];
             let first = (group % BUSY_GROUPS) * GROUP_MEMBERS;
             let members = (0..GROUP_MEMBERS).map(|k| (first + k * stride) % TALKERS).collect();
-            world.calm_groups.push(world.group(&mut wires, members).await?);
+            world.calm_groups.push(world.group(server.address, members).await?);
         }
-        drop(wires);
         server.stop()?;
         Ok(world)
     }
 
-    async fn group(&self, wires: &mut [Wire], members: Vec<usize>) -> Result<Group> {
+    async fn group(&self, server: SocketAddr, members: Vec<usize>) -> Result<Group> {
+        let mut wire = Wire::log_in(server, None, &self.talkers[members[0]].token).await?;
         let client_id = client_ids(members[0]).make();
         let others: Vec<&str> = members[1..].iter().map(|m| self.talkers[*m].user.as_str()).collect();
         let params = serde_json::json!({ "client_id": client_id, "title": "a group", "members": others });
-        let made = wires[members[0]].ask("create_group", &params.to_string()).await?;
+        let made = wire.ask("create_group", &params.to_string()).await?;
         Ok(Group { conversation: text(&made, "conversation")?, members })
     }
 
@@ -180,14 +183,15 @@ async fn sign_up(server: SocketAddr, count: usize) -> Result<Vec<Person>> {
     Ok(people.into_iter().map(|(_, person)| person).collect())
 }
 
-async fn direct(wire: &mut Wire, place: usize, others: impl Iterator<Item = &Person>) -> Result<Vec<String>> {
+async fn direct(server: SocketAddr, token: String, place: usize, others: Vec<String>) -> Result<(usize, Vec<String>)> {
+    let mut wire = Wire::log_in(server, None, &token).await?;
     let mut ids = client_ids(place);
     let mut conversations = Vec::new();
     for other in others {
-        let params = format!(r#"{{"client_id":"{}","with":"{}"}}"#, ids.make(), other.user);
+        let params = format!(r#"{{"client_id":"{}","with":"{}"}}"#, ids.make(), other);
         conversations.push(text(&wire.ask("create_direct", &params).await?, "conversation")?);
     }
-    Ok(conversations)
+    Ok((place, conversations))
 }
 
 async fn fill(mut wire: Wire, place: usize, conversations: Vec<String>, left: Arc<AtomicU64>) -> Result<()> {
