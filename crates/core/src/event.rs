@@ -417,6 +417,11 @@ pub struct Calls {
 }
 
 impl Text {
+    /// Bytes of its rows, about: those who are called have a row each.
+    pub fn weight(&self) -> usize {
+        self.text.len() + self.mentions.len() * 64
+    }
+
     /// Whom this text calls and the other does not.
     pub fn calls_beyond(&self, other: Option<&Self>) -> Calls {
         let called = |user: &UserId| other.is_some_and(|other| other.mentions.contains(user));
@@ -496,6 +501,24 @@ impl Event {
     /// Place in the log.
     pub fn seq(&self) -> Seq {
         self.envelope.seq
+    }
+
+    /// Bytes of the texts and lists in it, about.
+    pub fn weight(&self) -> usize {
+        let content = match self.content() {
+            Some(Content::Message(text)) => text.weight(),
+            Some(Content::Title(text) | Content::Profile(text) | Content::Label(text)) => text.len(),
+            None => 0,
+        };
+        let fact = match &self.envelope.fact {
+            // Each member has a row.
+            Fact::ConversationCreated { members, .. } => members.len() * 128,
+            Fact::MemberAdded { visible, .. } | Fact::MemberRemoved { visible, .. } => visible.iter().count() * 32,
+            Fact::MessageDeleted { edits, uncalled, .. } => edits.len() * 9 + uncalled.users.len() * 64,
+            Fact::PositionsMoved { positions } => positions.len() * 36,
+            _ => 0,
+        };
+        content + fact
     }
 
     /// What was said, unless it was removed.

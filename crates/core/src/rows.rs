@@ -66,6 +66,18 @@ pub enum RowValue {
     Token(UserId, DeviceId),
 }
 
+impl RowValue {
+    /// Bytes of the texts and lists in it, about.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Member(Member { visible, .. }) | Self::Inbox(InboxEntry { visible, .. }) => visible.iter().count() * 32,
+            Self::Event(record) => record.event.weight() + record.fold.as_ref().map_or(0, MessageFold::weight),
+            Self::Deleted(block) => block.words().len() * 9,
+            _ => 0,
+        }
+    }
+}
+
 /// Somebody who is or was a member.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Member {
@@ -130,6 +142,13 @@ pub struct Reaction {
     /// The first of them who still do, at most 50.
     #[n(2)]
     pub users: Vec<UserId>,
+}
+
+impl MessageFold {
+    fn weight(&self) -> usize {
+        let reactions: usize = self.reactions.iter().map(|reaction| reaction.emoji.len() + reaction.users.len() * 17).sum();
+        self.edited.as_ref().map_or(0, Text::weight) + self.edits.len() * 9 + reactions
+    }
 }
 
 impl Record {

@@ -36,13 +36,13 @@ fn main() {
             conversation::Action::CreateGroup { title: "t".into(), history: History::Full, leaver: Leaver::Keeps, members: vec![] };
         command(c, u64::from(c), action)
     };
-    let (number, batch) = runner.prepare((0..200).map(create).collect());
+    let (number, batch) = runner.prepare(&mut (0..200).map(create).collect());
     kv.commit(batch.rows).expect("memory takes it");
     runner.settle(number);
     let (mut rows, mut bytes, mut count) = (0, 0, 0);
     let mut spent = std::time::Duration::ZERO;
     for round in 0..200_u64 {
-        let sends: Vec<_> = (0..1_000)
+        let mut sends = (0..1_000)
             .map(|i| {
                 let text = Text { text: "x".repeat(100), mentions: vec![], mention_all: false };
                 let action = conversation::Action::Send {
@@ -57,7 +57,7 @@ fn main() {
             })
             .collect();
         let begun = Instant::now();
-        let (number, batch) = runner.prepare(sends);
+        let (number, batch) = runner.prepare(&mut sends);
         spent += begun.elapsed();
         count += 1_000;
         rows += batch.rows.len();

@@ -38,23 +38,16 @@ pub fn entries(kv: &dyn Kv, shard: u8, after: Offset, until: Offset) -> Result<V
     while let Some(bucket) = next_bucket(kv, shard, from)?
         && bucket <= until
     {
-        let mut from_row = first_row(kv, shard, after, bucket)?;
-        loop {
-            let range = keys::feed_after(shard, from_row, PAGE);
-            let page = kv.range(&range)?;
-            for row in &page {
-                let first = offset(&range, row)?;
-                open(&range, row, first, &mut entries)?;
-                from_row = Offset { k: first.k + 1, ..first };
-            }
-            entries.retain(|entry| entry.offset > after && entry.offset <= until);
-            if !entries.is_empty() {
-                return Ok(entries);
-            }
-            if page.len() < PAGE || from_row > until {
-                break;
-            }
+        let range = keys::feed_after(shard, first_row(kv, shard, after, bucket)?, PAGE);
+        for row in &kv.range(&range)? {
+            open(&range, row, &mut entries)?;
         }
+        entries.retain(|entry| entry.offset > after && entry.offset <= until);
+        if !entries.is_empty() {
+            return Ok(entries);
+        }
+        // All rows but the first lie beyond `after`: if nothing was found among so many, the
+        // partition has nothing up to `until`.
         from = Offset { n: bucket.n + keys::FEED_BUCKET, ..bucket };
     }
     Ok(entries)
@@ -78,8 +71,10 @@ fn first_row(kv: &dyn Kv, shard: u8, after: Offset, bucket: Offset) -> Result<Of
     Ok(row.unwrap_or(bucket))
 }
 
-/// Adds the entries of a row whose first is at `first`.
-fn open(range: &Range, (sort, value): &kv::Entry, first: Offset, entries: &mut Vec<Entry>) -> Result<(), ReadError> {
+/// Adds the entries of a row.
+fn open(range: &Range, row: &kv::Entry, entries: &mut Vec<Entry>) -> Result<(), ReadError> {
+    let first = offset(range, row)?;
+    let (sort, value) = row;
     let key = Key::new(range.table, range.partition.clone(), sort.clone());
     entries.extend(record::decode_feed(&key, value)?.entries.into_iter().map(|entry| {
         let offset = Offset { n: first.n + entry.n, k: entry.k, ..first };

@@ -6,7 +6,7 @@
 
 mod loaded;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use chirrup_core::aggregate::{self, AggregateId, Command, Digest, Origin, Outcome, SHARDS, Step, Verdict};
@@ -14,6 +14,7 @@ use chirrup_core::conversation;
 use chirrup_core::event::Event;
 use chirrup_core::rows::{RowKey, RowValue};
 use chirrup_store::keys;
+use chirrup_store::kv::limits::COMMIT_BYTES;
 use chirrup_store::kv::{Kv, ReadError, Row};
 use chirrup_store::offset::Offset;
 use chirrup_store::record::{self, FeedEntry, FeedRow};
@@ -27,6 +28,8 @@ pub const STATE_LAG_MAX: u64 = 128;
 pub const LOADED_MAX: usize = 20_000;
 /// Rows that stay in memory with an aggregate between batches.
 pub const ROWS_KEPT_MAX: usize = 1_024;
+/// Bytes of rows that one batch has, about: well below what one commit takes.
+pub const BATCH_BYTES_MAX: usize = COMMIT_BYTES / 4;
 /// Entries in one row of a feed.
 pub const FEED_ROW_ENTRIES_MAX: usize = 1_024;
 /// Name of the rows that hold each shard's durable mark.
@@ -67,6 +70,8 @@ struct Making {
     side: Vec<Row>,
     /// The last event with effects of the command at hand, if a client is to be answered.
     owes: Option<(u8, Offset)>,
+    /// Bytes that its rows will have, about.
+    bytes: usize,
     batch: Batch,
 }
 
@@ -86,14 +91,17 @@ impl Runner {
         }
     }
 
-    /// Decides these commands, in this order. The batch's number is what [`Runner::settle`] is
-    /// given when its fate is known; batches are committed in the order of their numbers.
-    pub fn prepare(&mut self, submissions: Vec<Submission>) -> (u64, Batch) {
+    /// Decides the first of these commands, in this order, as many as one commit has room for:
+    /// those are taken. The batch's number is what [`Runner::settle`] is given when its fate is
+    /// known; batches are committed in the order of their numbers.
+    pub fn prepare(&mut self, submissions: &mut VecDeque<Submission>) -> (u64, Batch) {
         self.evict();
         self.made += 1;
         let mut making = Making::default();
         making.batch.frees_room = !submissions.is_empty();
-        for submission in submissions {
+        while making.bytes < BATCH_BYTES_MAX
+            && let Some(submission) = submissions.pop_front()
+        {
             making.batch.frees_room &= frees_room(&submission.command);
             let answer = match self.decide(&submission.command, &mut making) {
                 Ok(answer) => answer,
@@ -232,7 +240,9 @@ fn take(
         Origin::Client { digest, .. } => Some(*digest),
         _ => None,
     };
-    for (offset, event) in loaded.apply(kv, command, offset, step.events)? {
+    let (events, bytes) = loaded.apply(kv, command, offset, step.events)?;
+    making.bytes += bytes;
+    for (offset, event) in events {
         making.publish(&command.aggregate, loaded.shard, offset, digest, event);
     }
     // A credential that comes with a claim is the first of its user: below every version of the

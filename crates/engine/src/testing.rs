@@ -1,7 +1,7 @@
 //! A whole store in memory for tests: commands are decided by the runner and effects sent by
 //! their reader, as in production, one batch after the other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chirrup_core::aggregate::{Action, AggregateId, Command, Digest, Origin, Outcome, SHARDS, Stamp};
@@ -143,16 +143,19 @@ impl World {
     }
 
     fn commit(&mut self, submissions: Vec<Submission>) {
-        let (number, batch) = self.runner.prepare(submissions);
-        self.kv.commit(batch.rows).unwrap();
-        self.runner.settle(number);
-        self.effects.published(&batch.published);
-        for published in batch.published {
-            self.views.published(&published);
-            self.published.push(published);
-        }
-        for (answerer, answer) in batch.answers {
-            answerer(answer);
+        let mut waiting = VecDeque::from(submissions);
+        while !waiting.is_empty() {
+            let (number, batch) = self.runner.prepare(&mut waiting);
+            self.kv.commit(batch.rows).unwrap();
+            self.runner.settle(number);
+            self.effects.published(&batch.published);
+            for published in batch.published {
+                self.views.published(&published);
+                self.published.push(published);
+            }
+            for (answerer, answer) in batch.answers {
+                answerer(answer);
+            }
         }
     }
 

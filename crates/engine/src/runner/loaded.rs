@@ -18,6 +18,9 @@ use chirrup_store::{keys, log};
 use super::{ROWS_KEPT_MAX, STATE_LAG_MAX};
 use crate::batch::Answer;
 
+/// Bytes of a row beside the texts and lists in it, with its share of the rows that go with it
+/// (feed, verdict, indexes), about.
+const ROW_BYTES: usize = 512;
 /// Events read at once when a state is brought forward.
 const PAGE: usize = 256;
 
@@ -173,18 +176,21 @@ impl Loaded {
         Ok(())
     }
 
-    /// Gives a command's drafts their places and folds them in. Everything is read before
-    /// anything changes: an error leaves no half of a command.
+    /// Gives a command's drafts their places and folds them in; tells how many bytes of rows that
+    /// makes, about. Everything is read before anything changes: an error leaves no half of a
+    /// command.
     pub(super) fn apply(
         &mut self,
         kv: &dyn Kv,
         command: &Command,
         offset: Offset,
         drafts: Vec<Draft>,
-    ) -> Result<Vec<(Offset, Event)>, ReadError> {
+    ) -> Result<(Vec<(Offset, Event)>, usize), ReadError> {
         let events = self.seal(command, drafts);
         let touched: Vec<RowKey> = events.iter().flat_map(aggregate::touches).collect();
         self.fetch(kv, &command.aggregate, &touched)?;
+        let changed = touched.iter().map(|key| self.rows.get(key).map_or(0, RowValue::weight)).sum::<usize>();
+        let bytes = changed + (events.len() + touched.len()) * ROW_BYTES + events.iter().map(Event::weight).sum::<usize>();
         let place = |(k, event): (u16, Event)| {
             let offset = Offset { k, ..offset };
             self.offsets.insert(event.seq(), offset);
@@ -192,7 +198,7 @@ impl Loaded {
             aggregate::fold(&mut self.state, &mut self.rows, &event);
             (offset, event)
         };
-        Ok((0..).zip(events).map(place).collect())
+        Ok(((0..).zip(events).map(place).collect(), bytes))
     }
 
     /// Drafts as the next events of the log.

@@ -130,18 +130,20 @@ fn names_and_accounts(world: &World, asked: &[(SignUp, Option<Answer>)]) -> Resu
         let state = state(world, &aggregate);
         let StateBody::Name(name) = &state.body else { panic!("a name has the state of one") };
         let Some(owner) = name.owner else { continue };
+        prop_assert_eq!(world.head(&aggregate), 2, "claimed and confirmed once");
         prop_assert!(name.confirmed, "{aggregate:?} was claimed and its account never made");
         owners.insert(aggregate, owner);
     }
     for (sign_up, answer) in asked {
         let owner = owners.get(&sign_up.aggregate()).copied();
-        let account = state(world, &AggregateId::User(sign_up.user()));
-        match account.user() {
-            Some(account) => {
-                prop_assert_eq!(owner, Some(sign_up.user()), "{:?} is an account without its name", account.name);
-                prop_assert_eq!(AggregateId::Name(names::fold(&account.name)), sign_up.aggregate());
-            }
-            None => prop_assert_ne!(owner, Some(sign_up.user()), "a lost name"),
+        let account = AggregateId::User(sign_up.user());
+        prop_assert!(world.head(&account) <= 1, "made twice");
+        let account = state(world, &account);
+        if let Some(account) = account.user() {
+            prop_assert_eq!(owner, Some(sign_up.user()), "{:?} is an account without its name", account.name);
+            prop_assert_eq!(AggregateId::Name(names::fold(&account.name)), sign_up.aggregate());
+        } else {
+            prop_assert_ne!(owner, Some(sign_up.user()), "a lost name");
         }
         match answer {
             Some(Answer::Decided { outcome: Outcome::Done { .. }, .. }) => prop_assert_eq!(owner, Some(sign_up.user())),
@@ -177,13 +179,13 @@ fn sign_ups_end_well(asks: Vec<SignUp>, turns: &[Turn]) -> Result<(), TestCaseEr
     world.settle();
     names_and_accounts(&world, &asked)?;
     // A retry of those who know nothing makes no second account.
-    for n in 0..asked.len() {
-        let command = asked[n].0.command(&mut world);
+    for (sign_up, before) in &mut asked {
+        let command = sign_up.command(&mut world);
         let answer = world.ask(vec![vec![command]], Fate::Made).pop();
-        if matches!(asked[n].1, Some(Answer::Unknown | Answer::StorageFull | Answer::Failed(_))) {
+        if matches!(before, Some(Answer::Unknown | Answer::StorageFull | Answer::Failed(_))) {
             let settled = matches!(answer, Some(Answer::Decided { .. } | Answer::Conflict));
-            prop_assert!(settled, "{:?} of {:?}", answer, asked[n].0);
-            asked[n].1 = answer;
+            prop_assert!(settled, "{:?} of {:?}", answer, sign_up);
+            *before = answer;
         }
     }
     world.settle();

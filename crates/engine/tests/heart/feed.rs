@@ -1,6 +1,7 @@
 //! Walking a feed: over the ends of buckets, epochs and pages, from within a row.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use chirrup_core::aggregate::{Action, AggregateId};
 use chirrup_core::conversation::Action as Asked;
@@ -14,7 +15,6 @@ use chirrup_store::kv::{Kv, Row, Table};
 use chirrup_store::offset::Offset;
 use chirrup_store::record::{self, FeedEntry, FeedRow};
 use proptest::prelude::*;
-use std::sync::Arc;
 
 use crate::generator::{origin, user};
 use crate::store::{Fate, Store};
@@ -114,6 +114,18 @@ proptest! {
     }
 }
 
+/// A walk begins where it has to, however much lies before.
+#[test]
+fn a_walk_reads_no_more_than_its_page() {
+    let kv = Store::default();
+    let offsets = write(&kv, &[(0, vec![(1, vec![(1, false)]); 2_000])]);
+    kv.take_reads();
+    for after in offsets.iter().step_by(333) {
+        assert!(!feed::entries(&kv, SHARD, *after, judge::END).expect("memory can be read").is_empty());
+        assert!(kv.take_reads() <= 3, "one for the partition, one for the row, one for the page");
+    }
+}
+
 fn say() -> Asked {
     let text = Text { text: "…".to_owned(), mentions: Vec::new(), mention_all: false };
     Asked::Send { form: Form::Text, text, reply_to: None, thread_root: None, also_in_conversation: false, original_time: None }
@@ -171,14 +183,14 @@ fn the_same_commands_make_the_same_rows() {
         let kv: Arc<dyn Kv> = Arc::new(Store::default());
         let mut world = World::over(Vec::new());
         let mut runner = Runner::new(kv, 1);
-        let mut submissions = Vec::new();
+        let mut submissions = VecDeque::new();
         for n in 0..100_u8 {
             let create = Asked::CreateGroup { title: "t".into(), history: History::Full, leaver: Leaver::Keeps, members: vec![user(1)] };
             let aggregate = AggregateId::Conversation(ConversationId([n; 16]));
             let command = world.command(aggregate, origin(user(0), u64::from(n), 0), Action::Conversation(create));
-            submissions.push(Submission { command, answer: Box::new(|_| {}) });
+            submissions.push_back(Submission { command, answer: Box::new(|_| {}) });
         }
-        runner.prepare(submissions).1.rows
+        runner.prepare(&mut submissions).1.rows
     };
     let rows = run();
     assert_eq!(rows, run());

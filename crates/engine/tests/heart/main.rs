@@ -1,6 +1,7 @@
 //! The way of a command through runner, store, recovery and effects, over random histories with
 //! a store that stops between any two partitions.
 
+mod batch;
 mod crash;
 mod dedupe;
 mod effects;

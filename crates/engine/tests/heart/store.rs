@@ -1,6 +1,7 @@
 //! The memory store with a plan: which of the next commits are torn, and which reads fail.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chirrup_store::kv::{CommitError, Entry, Key, Kv, Range, ReadError, Row, Table};
@@ -24,6 +25,8 @@ pub(crate) struct Store {
     commits: Mutex<VecDeque<Fate>>,
     /// Reads that succeed before one fails.
     reads: Mutex<Option<usize>>,
+    /// Reads that were asked for.
+    asked: AtomicUsize,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -47,7 +50,13 @@ impl Store {
         *lock(&self.reads) = None;
     }
 
+    /// Reads that were asked for since the last call.
+    pub(crate) fn take_reads(&self) -> usize {
+        self.asked.swap(0, Ordering::Relaxed)
+    }
+
     fn read(&self) -> Result<(), ReadError> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         let mut reads = lock(&self.reads);
         match reads.as_mut() {
             Some(0) => {

@@ -1,6 +1,7 @@
 //! A server of one thread: what the machine does with runner, store and effects, without its
 //! threads, and with a store that fails when it is told to.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chirrup_core::aggregate::{Action, AggregateId, Command, Origin, Stamp};
@@ -16,6 +17,9 @@ use chirrup_store::log;
 
 use crate::generator::users;
 use crate::store::{Fate, Store};
+
+/// Batches that are decided and not committed.
+const AHEAD: usize = 3;
 
 /// Answers in the order of the commands.
 pub(crate) type Told = Arc<Mutex<Vec<Option<Answer>>>>;
@@ -87,7 +91,7 @@ impl World {
         Stamp { time: 1_000_000 + self.ticks, salt: Salt(u128::from(self.ticks).to_be_bytes()) }
     }
 
-    /// Decides these batches, all before the first is committed, as a runner does that is ahead
+    /// Decides these batches, a few before the first is committed, as a runner does that is ahead
     /// of the committer. The first meets its fate; if that is not good, the others fall with it.
     pub(crate) fn ask(&mut self, batches: Vec<Vec<Command>>, fate: Fate) -> Vec<Answer> {
         self.ask_with(Vec::new(), batches, fate)
@@ -111,23 +115,36 @@ impl World {
         if let Some(reads) = self.unread.take() {
             self.kv.fail_read_after(reads);
         }
-        let prepared: Vec<(u64, Batch)> = batches.into_iter().map(|batch| self.runner.prepare(batch)).collect();
-        self.kv.heal();
-        let mut failed = None;
         let mut fate = Some(fate);
-        for (number, batch) in prepared {
-            if let Some(answer) = &failed {
-                refuse(batch, answer);
-            } else if batch.rows.is_empty() {
-                self.made(number, batch);
-            } else {
-                failed = self.commit(number, batch, fate.take().unwrap_or(Fate::Made));
+        let mut waiting: VecDeque<VecDeque<Submission>> = batches.into_iter().map(VecDeque::from).collect();
+        let mut ahead: VecDeque<(u64, Batch)> = VecDeque::new();
+        let failed = loop {
+            while ahead.len() < AHEAD
+                && let Some(batch) = waiting.front_mut()
+            {
+                ahead.push_back(self.runner.prepare(batch));
+                if batch.is_empty() {
+                    waiting.pop_front();
+                }
             }
+            let Some((number, batch)) = ahead.pop_front() else { break None };
+            if batch.rows.is_empty() {
+                self.made(number, batch);
+            } else if let Some(answer) = self.commit(number, batch, fate.take().unwrap_or(Fate::Made)) {
+                break Some(answer);
+            }
+        };
+        self.kv.heal();
+        let Some(answer) = failed else { return };
+        for (_, batch) in ahead {
+            refuse(batch, &answer);
         }
-        match failed {
-            None => {}
-            Some(Answer::StorageFull) => self.runner.reset(),
-            Some(_) => self.restart(),
+        for submission in waiting.into_iter().flatten() {
+            (submission.answer)(answer.clone());
+        }
+        match answer {
+            Answer::StorageFull => self.runner.reset(),
+            _ => self.restart(),
         }
     }
 

@@ -6,6 +6,7 @@ mod committer;
 mod intake;
 mod keeper;
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -287,13 +288,13 @@ fn run(shared: &Arc<Shared>, mut runner: Runner, jobs: &SyncSender<Job>) {
             generation = now;
             continue;
         }
-        if submissions.is_empty() {
-            continue;
-        }
-        runner.settle(shared.settled.load(Ordering::Acquire));
-        let (number, batch) = runner.prepare(submissions);
-        if jobs.send(Job::Decided { number, generation, batch }).is_err() {
-            return;
+        let mut submissions = VecDeque::from(submissions);
+        while !submissions.is_empty() {
+            runner.settle(shared.settled.load(Ordering::Acquire));
+            let (number, batch) = runner.prepare(&mut submissions);
+            if jobs.send(Job::Decided { number, generation, batch }).is_err() {
+                return;
+            }
         }
     }
 }
