@@ -3,16 +3,19 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use chirrup_client::{Address, Client, Options, new_client_id};
+use chirrup_client::call::Say;
+use chirrup_client::machine::Withdrawal;
+use chirrup_client::{Address, Client, Error as ClientError, Options, new_client_id};
 use chirrup_core::ids::{ConversationId, UserId};
-use chirrup_protocol::reply::{Conversation, User};
+use chirrup_protocol::reply::{Conversation, Done, User};
 use chirrup_protocol::request::{Conversations, CreateDirect, Find, Members, Users};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::failure::{NotLoggedIn, Usage};
+use crate::failure::{NotLoggedIn, ReaderGone, Usage};
 use crate::profile::{Place, Profile};
 use crate::screen::harmless_line;
 
@@ -106,6 +109,16 @@ impl Context {
         Ok(client)
     }
 
+    /// The same, with the outbox, for commands that say something.
+    pub(crate) async fn connect_to_say(&self) -> Result<Client> {
+        let mut options = self.options()?;
+        options.background = true;
+        options.outbox = Some(self.place.outbox());
+        let (client, _) = Client::connect(options)?;
+        client.ready().await?;
+        Ok(client)
+    }
+
     /// Shows an answer: as JSON, or as these words.
     pub(crate) fn show<T: Serialize>(&self, answer: &T, words: impl FnOnce() -> String) -> Result<()> {
         if self.json {
@@ -117,13 +130,28 @@ impl Context {
     }
 }
 
-/// Prints; a reader that has gone away (`| head`) is no mistake.
+/// Prints; a reader that has gone away (`| head`) ends the command, and is no mistake.
 pub(crate) fn print_line(line: &str) -> Result<()> {
     use std::io::Write as _;
     match writeln!(std::io::stdout(), "{line}") {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
         other => Ok(other?),
     }
+}
+
+/// Says something by way of the outbox, so that it takes effect once even if this process dies.
+pub(crate) async fn say(client: &Client, say: impl Say) -> Result<Done> {
+    let saying = client.say(say)?;
+    let client_id = saying.client_id;
+    let outcome = match tokio::time::timeout(Duration::from_millis(ANSWER_MS), saying).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(match client.withdraw(client_id) {
+            Withdrawal::Withdrawn(_) => ClientError::NotConnected("it was not sent".to_owned()),
+            _ => ClientError::Unknown("it is kept, and asked again by the next command that sends".to_owned()),
+        }),
+    };
+    client.close().await;
+    Ok(outcome?)
 }
 
 /// How long a one-off command waits for its answer, milliseconds.
@@ -207,21 +235,32 @@ pub(crate) fn called(conversation: &Conversation, names: &HashMap<UserId, String
 
 /// Members whom a text calls by `@name`, and whether it calls all by `@all`.
 pub(crate) async fn mentions(client: &Client, conversation: ConversationId, text: &str) -> Result<(Vec<UserId>, bool)> {
-    let called: Vec<&str> = text.split_whitespace().filter_map(|word| word.strip_prefix('@')).collect();
-    if called.is_empty() {
+    if !text.contains('@') {
         return Ok((Vec::new(), false));
     }
+    let members = members(client, conversation).await?;
+    Ok(mentioned(text, members.iter().map(|(user, name)| (*user, name.as_str()))))
+}
+
+/// The members whom a text can call: the first thousand, by name.
+pub(crate) async fn members(client: &Client, conversation: ConversationId) -> Result<Vec<(UserId, String)>> {
     let members = client.request(Members { conversation, after: None, limit: MENTIONABLE }).await?.members;
+    Ok(members.into_iter().map(|member| (member.user.user, member.user.name)).collect())
+}
+
+/// Those of some members whom a text calls by `@name`, and whether it calls all by `@all`.
+pub(crate) fn mentioned<'a>(text: &str, members: impl IntoIterator<Item = (UserId, &'a str)>) -> (Vec<UserId>, bool) {
+    let called: Vec<&str> = text.split_whitespace().filter_map(|word| word.strip_prefix('@')).collect();
     let is = |word: &str, name: &str| {
         let word = word.to_lowercase();
         let name = name.to_lowercase();
         word == name || word.trim_end_matches([',', '.', ':', ';', '!', '?', ')']) == name
     };
     let mut users: Vec<UserId> = Vec::new();
-    for member in members {
-        if called.iter().any(|word| is(word, &member.user.name)) && users.len() < chirrup_core::limits::MENTIONS_MAX {
-            users.push(member.user.user);
+    for (user, name) in members {
+        if called.iter().any(|word| is(word, name)) && users.len() < chirrup_core::limits::MENTIONS_MAX {
+            users.push(user);
         }
     }
-    Ok((users, called.iter().any(|word| is(word, "all"))))
+    (users, called.iter().any(|word| is(word, "all")))
 }

@@ -33,6 +33,11 @@ pub(crate) struct Usage(pub(crate) String);
 #[error("nobody is logged in here: chirrup login NAME (or chirrup login --sign-up NAME)")]
 pub(crate) struct NotLoggedIn;
 
+/// Whoever read the output has gone: nothing is left to do.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads the output any more")]
+pub(crate) struct ReaderGone;
+
 impl Failure {
     /// Of an error that reached the end of a command.
     pub(crate) fn of(error: &anyhow::Error) -> Self {

@@ -140,6 +140,7 @@ fn main() -> ExitCode {
     };
     match runtime.block_on(run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<failure::ReaderGone>() => ExitCode::SUCCESS,
         Err(error) => {
             failure::tell(&error, json);
             Failure::of(&error).code()

@@ -1,7 +1,7 @@
 //! Sending and changing messages, one at a time.
 
 use anyhow::Result;
-use chirrup_client::{Client, new_client_id};
+use chirrup_client::new_client_id;
 use chirrup_core::ids::Seq;
 use chirrup_protocol::choice::Form;
 use chirrup_protocol::reply::Position;
@@ -106,16 +106,10 @@ fn text(words: &[String]) -> Result<String> {
     Ok(words.join(" "))
 }
 
-async fn say(context: &Context, client: &Client, send: Send) -> Result<()> {
-    // Through the same way as everything else: retried under its client id until it is settled.
-    let done = client.request(send).await?;
-    context.show(&done, || format!("#{}", done.seq))
-}
-
 /// `chirrup send`
 pub(crate) async fn send(context: &Context, args: &SendArgs) -> Result<()> {
     let text = text(&args.text)?;
-    let client = context.connect().await?;
+    let client = context.connect_to_say().await?;
     let conversation = context::conversation(&client, &args.to).await?;
     let (mentions, mention_all) = context::mentions(&client, conversation, &text).await?;
     let form = if args.action { Form::Action } else { Form::Text };
@@ -130,13 +124,14 @@ pub(crate) async fn send(context: &Context, args: &SendArgs) -> Result<()> {
         thread_root: args.thread,
         also_in_conversation: args.also_in_conversation,
     };
-    say(context, &client, send).await
+    let done = context::say(&client, send).await?;
+    context.show(&done, || format!("#{}", done.seq))
 }
 
 /// `chirrup reply`
 pub(crate) async fn reply(context: &Context, args: &ReplyArgs) -> Result<()> {
     let text = text(&args.text)?;
-    let client = context.connect().await?;
+    let client = context.connect_to_say().await?;
     let conversation = context::conversation(&client, &args.to).await?;
     let (mentions, mention_all) = context::mentions(&client, conversation, &text).await?;
     let send = Send {
@@ -150,33 +145,35 @@ pub(crate) async fn reply(context: &Context, args: &ReplyArgs) -> Result<()> {
         thread_root: None,
         also_in_conversation: false,
     };
-    say(context, &client, send).await
+    let done = context::say(&client, send).await?;
+    context.show(&done, || format!("#{}", done.seq))
 }
 
 /// `chirrup edit`
 pub(crate) async fn edit(context: &Context, args: &EditArgs) -> Result<()> {
     let text = text(&args.text)?;
-    let client = context.connect().await?;
+    let client = context.connect_to_say().await?;
     let conversation = context::conversation(&client, &args.to).await?;
     let (mentions, mention_all) = context::mentions(&client, conversation, &text).await?;
-    let done = client.request(Edit { client_id: new_client_id(), conversation, target: args.seq, text, mentions, mention_all }).await?;
+    let edit = Edit { client_id: new_client_id(), conversation, target: args.seq, text, mentions, mention_all };
+    let done = context::say(&client, edit).await?;
     context.show(&done, || format!("#{} is edited", args.seq))
 }
 
 /// `chirrup delete`
 pub(crate) async fn delete(context: &Context, args: &DeleteArgs) -> Result<()> {
-    let client = context.connect().await?;
+    let client = context.connect_to_say().await?;
     let conversation = context::conversation(&client, &args.to).await?;
-    let done = client.request(Delete { client_id: new_client_id(), conversation, target: args.seq }).await?;
+    let done = context::say(&client, Delete { client_id: new_client_id(), conversation, target: args.seq }).await?;
     context.show(&done, || format!("#{} is deleted", args.seq))
 }
 
 /// `chirrup react`
 pub(crate) async fn react(context: &Context, args: &ReactArgs) -> Result<()> {
-    let client = context.connect().await?;
+    let client = context.connect_to_say().await?;
     let conversation = context::conversation(&client, &args.to).await?;
     let react = React { client_id: new_client_id(), conversation, target: args.seq, emoji: args.emoji.clone(), add: !args.remove };
-    let done = client.request(react).await?;
+    let done = context::say(&client, react).await?;
     context.show(&done, String::new)
 }
 

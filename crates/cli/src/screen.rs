@@ -2,7 +2,9 @@
 
 use std::io::IsTerminal as _;
 
-use chirrup_protocol::text::time;
+use chirrup_core::ids::Time;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 /// A text of somebody else, in which nothing moves the cursor, changes colours or turns the
 /// direction of what stands beside it. Line breaks stay.
@@ -30,7 +32,7 @@ fn turns_direction(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}' | '\u{2029}')
 }
 
-/// Whether colours are wanted: on a terminal, unless NO_COLOR says no (no-color.org).
+/// Whether colours are wanted: on a terminal, unless `NO_COLOR` says no (no-color.org).
 pub(crate) fn colours() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
@@ -66,14 +68,24 @@ impl Paint {
     }
 }
 
-/// `15:04`, UTC.
-pub(crate) fn clock(at: u64) -> String {
-    time::format(at).get(11..16).unwrap_or("--:--").to_owned()
+/// `15:04`, where the terminal is.
+pub(crate) fn clock(at: Time) -> String {
+    local(at, "%H:%M")
 }
 
-/// `2026-11-24 15:04`, UTC.
-pub(crate) fn date(at: u64) -> String {
-    time::format(at).get(..16).unwrap_or("").replace('T', " ")
+/// `2026-11-24`, where the terminal is.
+pub(crate) fn day(at: Time) -> String {
+    local(at, "%Y-%m-%d")
+}
+
+/// `2026-11-24 15:04`, where the terminal is.
+pub(crate) fn date(at: Time) -> String {
+    local(at, "%Y-%m-%d %H:%M")
+}
+
+fn local(at: Time, form: &str) -> String {
+    let instant = i64::try_from(at).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX);
+    instant.to_zoned_datetime(TimeZone::system()).strftime(form).to_string()
 }
 
 #[cfg(test)]

@@ -75,7 +75,9 @@ fn words(info: &ServerInfo, url: &str) -> String {
     if let Some(code) = &info.first_code {
         text.push_str("\n  This server has no administrator yet. Whoever redeems this code becomes one\n");
         text.push_str("  (once, within a day):\n");
-        text.push_str(&format!("    chirrup admin redeem {code}\n"));
+        text.push_str("    chirrup admin redeem ");
+        text.push_str(code);
+        text.push('\n');
     }
     text
 }

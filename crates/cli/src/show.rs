@@ -8,7 +8,7 @@ use chirrup_protocol::event::Message;
 use chirrup_protocol::reply::{Conversation, Unread};
 
 use crate::context::called;
-use crate::screen::{Paint, clock, date, harmless, harmless_line};
+use crate::screen::{Paint, clock, day, harmless, harmless_line};
 
 /// Names of users, by id.
 pub(crate) type Names = HashMap<UserId, String>;
@@ -21,34 +21,42 @@ pub(crate) fn name(names: &Names, user: Option<UserId>) -> String {
 /// A message: `#12 15:04 ana: text`, and what hangs on it.
 pub(crate) fn message(paint: Paint, names: &Names, message: &Message) -> String {
     let author = paint.name(&name(names, message.author));
-    let at = message.original_time.map_or_else(|| clock(message.time), date);
+    let at = clock(message.original_time.unwrap_or(message.time));
     let head = paint.dim(&format!("#{} {at}", message.seq));
     let text = match (&message.text, message.form) {
         (Some(text), Form::Text) => format!("{author}: {}", indented(text)),
         (Some(text), Form::Action) => format!("* {author} {}", indented(text)),
         (None, _) => format!("{author}: {}", paint.dim("(deleted)")),
     };
-    let mut marks = String::new();
-    if let Some(seq) = message.thread_root {
-        marks.push_str(&format!(" [in the thread of #{seq}]"));
-    }
-    if let Some(seq) = message.reply_to {
-        marks.push_str(&format!(" [answers #{seq}]"));
-    }
+    let mut marks: Vec<String> = Vec::new();
+    marks.extend(message.thread_root.map(|seq| format!("[in the thread of #{seq}]")));
+    marks.extend(message.reply_to.map(|seq| format!("[answers #{seq}]")));
     if message.edits > 0 && !message.deleted {
-        marks.push_str(" (edited)");
+        marks.push("(edited)".to_owned());
     }
-    for reaction in &message.reactions {
-        marks.push_str(&format!(
-            " {}{}",
-            harmless_line(&reaction.emoji),
-            if reaction.count > 1 { format!("×{}", reaction.count) } else { String::new() }
-        ));
-    }
+    marks.extend(message.reactions.iter().map(|reaction| match (harmless_line(&reaction.emoji), reaction.count) {
+        (emoji, 1) => emoji,
+        (emoji, count) => format!("{emoji}×{count}"),
+    }));
     if message.replies > 0 {
-        marks.push_str(&format!(" [{} in its thread]", message.replies));
+        marks.push(format!("[{} in its thread]", message.replies));
     }
-    format!("{head} {text}{}", if marks.is_empty() { marks } else { paint.dim(&marks) })
+    if marks.is_empty() { format!("{head} {text}") } else { format!("{head} {text} {}", paint.dim(&marks.join(" "))) }
+}
+
+/// A page of messages, with a line before each new day.
+pub(crate) fn page(paint: Paint, names: &Names, messages: &[Message]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut before = String::new();
+    for one in messages {
+        let day = day(one.original_time.unwrap_or(one.time));
+        if day != before {
+            lines.push(paint.dim(&format!("-- {day}")));
+            before = day;
+        }
+        lines.push(message(paint, names, one));
+    }
+    lines
 }
 
 /// A text of several lines, the later ones set in.
@@ -72,7 +80,8 @@ pub(crate) fn conversation(paint: Paint, names: &Names, conversation: &Conversat
     line.push_str(&count(&conversation.mentions, "for you"));
     for (is, word) in [(conversation.marked_unread, "marked unread"), (conversation.muted, "muted"), (!conversation.joined, "left")] {
         if is {
-            line.push_str(&format!("  {word}"));
+            line.push_str("  ");
+            line.push_str(word);
         }
     }
     line.push_str(&paint.dim(&format!("  {} members  {}", conversation.members, conversation.conversation)));

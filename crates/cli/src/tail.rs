@@ -12,6 +12,9 @@ use crate::context::{self, Context, print_line};
 use crate::screen::{Paint, clock, harmless_line};
 use crate::show::{self, Names, indented};
 
+/// While much happens, it is stored after so many events how far they went out.
+const STORED_EVERY: u64 = 256;
+
 /// Follow what happens; goes on where it stopped the last time.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct TailArgs {
@@ -37,20 +40,28 @@ pub(crate) async fn run(context: &Context, args: &TailArgs) -> Result<()> {
     let mut names = Names::new();
     let stop = tokio::signal::ctrl_c();
     tokio::pin!(stop);
-    loop {
-        let event = tokio::select! {
-            event = events.next() => event,
-            _ = &mut stop => break,
+    for count in 1_u64.. {
+        // What is there already goes out before it is stored that it did; now and then, in between.
+        let here = if count % STORED_EVERY == 0 { None } else { events.try_next() };
+        let event = match here {
+            Some(event) => event,
+            None => {
+                save(context, &events.resume())?;
+                let next = tokio::select! {
+                    event = events.next() => event,
+                    _ = &mut stop => None,
+                };
+                let Some(event) = next else { break };
+                event
+            }
         };
         match event {
-            None => break,
-            Some(ClientEvent::Event { conversation: Some(conversation), event }) if only.is_empty() || only.contains(&conversation) => {
+            ClientEvent::Event { conversation: Some(conversation), event } if only.is_empty() || only.contains(&conversation) => {
                 tell(context, &client, &mut names, conversation, &event).await?;
             }
-            Some(ClientEvent::Disconnected { failure, .. }) => eprintln!("chirrup: {failure}; reconnecting"),
-            Some(_) => {}
+            ClientEvent::Disconnected { failure, .. } => eprintln!("chirrup: {}; reconnecting", harmless_line(&failure.to_string())),
+            _ => {}
         }
-        save(context, &events.resume())?;
     }
     save(context, &events.resume())?;
     if let chirrup_client::Status::Ended(refusal) = client.status() {

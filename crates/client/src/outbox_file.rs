@@ -112,9 +112,11 @@ impl OutboxFile {
         (self.settled, self.broken) = (0, false);
         Ok(())
     }
+}
 
-    /// Ends the use of the file; it goes if nothing is left in it.
-    pub fn close(self) {
+impl Drop for OutboxFile {
+    /// A file in which nothing is left goes.
+    fn drop(&mut self) {
         if self.live.is_empty() {
             // The next process removes it if this fails.
             let _ = std::fs::remove_file(&self.path);

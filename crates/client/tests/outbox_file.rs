@@ -129,6 +129,6 @@ fn a_file_of_settled_entries_is_written_anew_and_goes_when_nothing_is_left() {
     assert!(OutboxFile::open(directory.path(), "2").unwrap().entries().is_empty());
     assert_eq!(file.entries(), [entry(0)]);
     file.append(&[settled(0)]).unwrap();
-    file.close();
+    drop(file);
     assert!(!path.exists());
 }

@@ -1,15 +1,19 @@
-//! Where lines come from and go to: a line editor on a terminal, plain lines otherwise.
+//! Where lines come from and go to: a line editor on a terminal, plain lines otherwise. The
+//! terminal is left as it was found.
 //!
 //! Must not know: what the lines mean.
 
-use std::io::{BufRead as _, IsTerminal as _};
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use anyhow::Result;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use rustyline::error::ReadlineError;
 use rustyline::hint::Hinter;
 use rustyline::history::MemHistory;
 use rustyline::{Completer, Config, Editor, ExternalPrinter, Helper, Highlighter, Validator};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio_util::sync::CancellationToken;
+use unicode_width::UnicodeWidthChar as _;
 
 use crate::context::print_line;
 
@@ -25,8 +29,17 @@ pub(super) enum Input {
     Writing(String),
     /// They are done with a line.
     Line(String),
-    /// They want to leave.
+    /// There is no more.
     End,
+}
+
+/// What a person does, in order; and whether they want to leave at once.
+pub(super) struct Inputs {
+    /// Lines and keys.
+    pub(super) lines: Receiver<Input>,
+    /// Ctrl-C: whatever is under way is given up.
+    pub(super) interrupted: CancellationToken,
+    _terminal: Option<Restored>,
 }
 
 /// Puts lines on the screen, above the one that is being written.
@@ -47,6 +60,24 @@ impl Screen {
     }
 }
 
+/// The terminal as it was, put back in the end: the thread that reads may hold it otherwise.
+struct Restored(Termios);
+
+impl Restored {
+    fn new() -> Result<Self> {
+        Ok(Self(tcgetattr(std::io::stdin())?))
+    }
+}
+
+impl Drop for Restored {
+    fn drop(&mut self) {
+        // A terminal that is gone needs nothing. The escapes end bracketed paste, and the line.
+        let _ = std::io::stdout().write_all(b"\r\x1b[K\x1b[?2004l");
+        let _ = std::io::stdout().flush();
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
+    }
+}
+
 /// Tells of every key, so that others can see that somebody writes.
 #[derive(Helper, Completer, Highlighter, Validator)]
 struct Keys(Sender<Input>);
@@ -61,34 +92,70 @@ impl Hinter for Keys {
     }
 }
 
-/// Begins to read; ends after [`Input::End`]. The reading thread ends with the process.
-pub(super) fn begin() -> Result<(Receiver<Input>, Screen)> {
-    let (sender, receiver) = channel(WAITING_MAX);
+/// Begins to read. The reading thread ends with the process.
+pub(super) fn begin() -> Result<(Inputs, Screen)> {
+    let (sender, lines) = channel(WAITING_MAX);
+    let interrupted = CancellationToken::new();
     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
+        let terminal = Restored::new()?;
         let config = Config::builder().auto_add_history(true).build();
         let mut editor: Editor<Keys, MemHistory> = Editor::with_history(config, MemHistory::new())?;
         editor.set_helper(Some(Keys(sender.clone())));
         let printer = editor.create_external_printer()?;
-        std::thread::spawn(move || edit(&mut editor, &sender));
-        Ok((receiver, Screen::Terminal(Box::new(printer))))
+        let interrupt = interrupted.clone();
+        std::thread::spawn(move || edit(&mut editor, &sender, &interrupt));
+        Ok((Inputs { lines, interrupted, _terminal: Some(terminal) }, Screen::Terminal(Box::new(printer))))
     } else {
         std::thread::spawn(move || plain(&sender));
-        Ok((receiver, Screen::Plain))
+        Ok((Inputs { lines, interrupted, _terminal: None }, Screen::Plain))
     }
 }
 
-fn edit(editor: &mut Editor<Keys, MemHistory>, sender: &Sender<Input>) {
+fn edit(editor: &mut Editor<Keys, MemHistory>, sender: &Sender<Input>, interrupted: &CancellationToken) {
     loop {
         let input = match editor.readline(PROMPT) {
-            Ok(line) => Input::Line(line),
-            // Ctrl-C, Ctrl-D, or a terminal that is gone: the editor has put it back as it was.
-            Err(ReadlineError::Interrupted | ReadlineError::Eof | _) => Input::End,
+            Ok(line) => {
+                rub_out(&line);
+                Input::Line(line)
+            }
+            Err(ReadlineError::Interrupted) => {
+                interrupted.cancel();
+                Input::End
+            }
+            // Ctrl-D, or a terminal that is gone.
+            Err(_) => Input::End,
         };
         let end = input == Input::End;
         if sender.blocking_send(input).is_err() || end {
             return;
         }
     }
+}
+
+/// Takes a message that was just written off the screen: it comes back, with its number, when it
+/// is sent. Commands stay.
+fn rub_out(line: &str) {
+    if line.starts_with('/') || line.chars().any(char::is_control) {
+        return;
+    }
+    if let Some(columns) = tcgetwinsize(std::io::stdout()).ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 1) {
+        let up = rows_below(PROMPT, line, columns) + 1;
+        // A screen that cannot be written to is noticed by the next line.
+        let _ = write!(std::io::stdout(), "\x1b[{up}A\r\x1b[J");
+        let _ = std::io::stdout().flush();
+    }
+}
+
+/// Rows that a line takes below its first one.
+fn rows_below(prompt: &str, line: &str, columns: usize) -> usize {
+    let (mut row, mut column) = (0, 0);
+    for width in prompt.chars().chain(line.chars()).map(|c| c.width().unwrap_or(0)) {
+        if column + width > columns {
+            (row, column) = (row + 1, 0);
+        }
+        column += width;
+    }
+    if column == columns { row + 1 } else { row }
 }
 
 fn plain(sender: &Sender<Input>) {
@@ -104,5 +171,18 @@ fn plain(sender: &Sender<Input>) {
         if sender.blocking_send(input).is_err() || end {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_counted_as_a_terminal_wraps() {
+        for (line, expected) in [("", 0), ("seven c", 0), ("eight ch", 1), ("nine char", 1), ("界界界界", 1), ("abcdefg界", 1)] {
+            assert_eq!(rows_below(PROMPT, line, 10), expected, "{line}");
+        }
+        assert_eq!(rows_below(PROMPT, &"x".repeat(28), 10), 3);
     }
 }

@@ -7,16 +7,21 @@ mod words;
 
 use std::time::Duration;
 
-use anyhow::Result;
-use chirrup_client::{Client, ClientEvent, Events, Follow, Status};
+use anyhow::{Context as _, Result};
+use chirrup_client::{Client, Events, Follow, Status};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{sleep, timeout};
 
 use crate::context::Context;
-use input::{Input, Screen};
+use input::{Input, Inputs};
 use room::Room;
 
 /// How long what was said last may take when one leaves; it is kept on disk and goes out the next
 /// time if it takes longer.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Who touches no key for so long, while nothing happens, sits idle.
+const IDLE: Duration = Duration::from_mins(5);
 
 /// Talk.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,39 +40,64 @@ pub(crate) async fn run(context: &Context, args: &ChatArgs) -> Result<()> {
     client.ready().await?;
     let (mut inputs, screen) = input::begin()?;
     let mut room = Room::new(client.clone(), screen, context.profile()?.name);
-    room.greet(args.to.as_deref()).await?;
+    let talked = talk(&client, &mut events, &mut inputs, &mut room, args.to.as_deref()).await;
+    // The last word goes out before the terminal is given back.
+    drop(inputs);
+    talked?;
+    if let Status::Ended(refusal) = client.status() {
+        return Err(chirrup_client::Error::Ended(refusal).into());
+    }
+    let kept = client.outbox().len();
+    client.close().await;
+    if kept > 0 {
+        eprintln!("chirrup: {kept} not sent yet: kept, and sent by the next chat");
+    }
+    Ok(())
+}
+
+async fn talk(client: &Client, events: &mut Events, inputs: &mut Inputs, room: &mut Room, to: Option<&str>) -> Result<()> {
+    let interrupted = inputs.interrupted.clone();
+    let mut ended = signal(SignalKind::terminate()).context("failed to hear the signal to end")?;
+    tokio::select! {
+        greeted = room.greet(to) => greeted?,
+        () = interrupted.cancelled() => return Ok(()),
+        _ = ended.recv() => return Ok(()),
+    }
     loop {
         tokio::select! {
             event = events.next() => match event {
                 Some(event) => room.happened(event).await?,
-                None => break,
+                None => return Ok(()),
             },
-            input = inputs.recv() => match input {
-                Some(Input::Writing(line)) => room.writing(&line),
-                Some(Input::Line(line)) => if !room.wish(words::read(&line)).await? { break },
-                Some(Input::End) | None => break,
-            },
+            input = inputs.lines.recv() => {
+                client.idle(false);
+                match input {
+                    Some(Input::Writing(line)) => room.writing(&line),
+                    Some(Input::Line(line)) => tokio::select! {
+                        goes_on = room.wish(words::read(&line)) => if !goes_on? { break },
+                        // Given up: the person does not want to wait for it.
+                        () = interrupted.cancelled() => return Ok(()),
+                    },
+                    Some(Input::End) | None => break,
+                }
+            }
+            () = sleep(IDLE) => client.idle(true),
+            () = interrupted.cancelled() => return Ok(()),
+            _ = ended.recv() => return Ok(()),
         }
     }
-    farewell(&client, &mut events, &mut room).await;
-    if let Status::Ended(refusal) = client.status() {
-        return Err(chirrup_client::Error::Ended(refusal).into());
-    }
-    client.close().await;
+    // What is not settled by then stays in the outbox.
+    let _ = timeout(FAREWELL, farewell(events, room)).await;
     Ok(())
 }
 
-/// Waits a moment for what was said last.
-async fn farewell(client: &Client, events: &mut Events, room: &mut Room) {
-    let settled = async {
-        while !client.outbox().is_empty() {
-            match events.next().await {
-                Some(event @ ClientEvent::Settled { .. }) => drop(room.happened(event).await),
-                Some(_) => {}
-                None => return,
-            }
+/// Waits a moment for what was said last, and shows it.
+async fn farewell(events: &mut Events, room: &mut Room) -> Result<()> {
+    while !room.at_rest() {
+        match events.next().await {
+            Some(event) => room.happened(event).await?,
+            None => break,
         }
-    };
-    // What is not settled by then stays in the outbox.
-    let _ = tokio::time::timeout(FAREWELL, settled).await;
+    }
+    Ok(())
 }

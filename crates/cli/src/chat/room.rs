@@ -1,25 +1,31 @@
 //! The conversation that is open, and what goes on around it.
 
+mod news;
+
+use std::collections::HashMap;
+
 use anyhow::Result;
-use chirrup_client::view::ConversationView;
-use chirrup_client::{Client, ClientEvent, new_client_id};
+use chirrup_client::call::Say;
+use chirrup_client::view::View;
+use chirrup_client::{Client, new_client_id};
 use chirrup_core::ids::{ConversationId, Seq, UserId};
 use chirrup_protocol::choice::{Form, History as HistoryRule, Leaver};
-use chirrup_protocol::event::{Event, Kind};
-use chirrup_protocol::request::{AddMembers, CreateGroup, Delete, Edit, History, Leave, Members, Mute, React, Send};
+use chirrup_protocol::reply::Status;
+use chirrup_protocol::request::{AddMembers, CreateGroup, Delete, Edit, History, Leave, Mute, React, Send};
 
-use super::Screen;
+use super::input::Screen;
 use super::words::{HELP, Wish};
 use crate::context::{self, called};
 use crate::people::status;
 use crate::screen::{Paint, harmless_line};
-use crate::show::{self, Names};
-use crate::tail::described;
+use crate::show::{self, Names, indented};
 
 /// Messages shown when a conversation is opened.
 const SHOWN: u32 = 20;
 /// Members whose coming and going is shown.
-const WATCHED: u32 = 100;
+const WATCHED: usize = 100;
+/// Members up to which it is told how far each has read; in larger conversations it is for `/who`.
+const READERS: usize = 10;
 
 /// A person at their terminal.
 pub(super) struct Room {
@@ -28,12 +34,44 @@ pub(super) struct Room {
     paint: Paint,
     own: String,
     names: Names,
-    open: Option<ConversationId>,
+    open: Option<Open>,
+    /// The connection was lost, and the person was told.
+    lost: bool,
+}
+
+/// The conversation that is open.
+struct Open {
+    conversation: ConversationId,
+    /// The other of a direct one.
+    with: Option<UserId>,
+    /// Whom a text can call.
+    members: Vec<(UserId, String)>,
+    /// Events up to here were shown, as messages of a page or one by one.
+    shown: Seq,
+    /// The last message of one's own that was told as settled.
+    settled: Seq,
+    /// Up to which message of one's own each other was told to have read.
+    read: HashMap<UserId, Seq>,
+    /// How each other was said to be.
+    presence: HashMap<UserId, Status>,
 }
 
 impl Room {
     pub(super) fn new(client: Client, screen: Screen, own: String) -> Self {
-        Self { client, screen, paint: Paint::detect(), own, names: Names::new(), open: None }
+        Self { client, screen, paint: Paint::detect(), own, names: Names::new(), open: None, lost: false }
+    }
+
+    /// Whether all that was said here is on the screen.
+    pub(super) fn at_rest(&self) -> bool {
+        self.client.outbox().is_empty() && self.open.as_ref().is_none_or(|open| open.settled <= open.shown)
+    }
+
+    fn me(&self) -> Option<UserId> {
+        self.client.view(View::me)
+    }
+
+    fn here(&self, conversation: ConversationId) -> Option<&Open> {
+        self.open.as_ref().filter(|open| open.conversation == conversation)
     }
 
     fn print(&mut self, line: &str) -> Result<()> {
@@ -58,8 +96,8 @@ impl Room {
 
     /// Somebody writes a line; others in the conversation may see that.
     pub(super) fn writing(&mut self, line: &str) {
-        if let Some(open) = self.open {
-            self.client.typing(open, !line.is_empty() && !line.starts_with('/'));
+        if let Some(open) = &self.open {
+            self.client.typing(open.conversation, !line.is_empty() && !line.starts_with('/'));
         }
     }
 
@@ -73,8 +111,8 @@ impl Room {
             Wish::Conversations => self.conversations().await,
             Wish::Open(to) => self.try_open(&to).await,
             Wish::Group(title, members) => self.group(title, &members).await,
-            other => match self.open {
-                Some(open) => self.here(open, other).await,
+            other => match self.open.as_ref().map(|open| open.conversation) {
+                Some(open) => self.wish_here(open, other).await,
                 None => self.note("open a conversation first: /open @name"),
             },
         };
@@ -86,26 +124,20 @@ impl Room {
     }
 
     /// What is asked of the open conversation.
-    async fn here(&mut self, open: ConversationId, wish: Wish) -> Result<()> {
+    async fn wish_here(&mut self, open: ConversationId, wish: Wish) -> Result<()> {
         let client_id = new_client_id();
         match wish {
-            Wish::Say(text) => self.send(open, text, Form::Text, None, None).await,
-            Wish::Me(text) => self.send(open, text, Form::Action, None, None).await,
-            Wish::Reply(seq, text) => self.send(open, text, Form::Text, Some(seq), None).await,
-            Wish::Thread(seq, text) => self.send(open, text, Form::Text, None, Some(seq)).await,
+            Wish::Say(text) => self.send(open, text, Form::Text, None, None),
+            Wish::Me(text) => self.send(open, text, Form::Action, None, None),
+            Wish::Reply(seq, text) => self.send(open, text, Form::Text, Some(seq), None),
+            Wish::Thread(seq, text) => self.send(open, text, Form::Text, None, Some(seq)),
+            Wish::ShowThread(seq) => self.thread(open, seq).await,
             Wish::Edit(target, text) => {
-                let (mentions, mention_all) = context::mentions(&self.client, open, &text).await?;
-                self.client.say(Edit { client_id, conversation: open, target, text, mentions, mention_all })?;
-                Ok(())
+                let (mentions, mention_all) = self.mentioned(&text);
+                self.say(Edit { client_id, conversation: open, target, text, mentions, mention_all }, "the edit")
             }
-            Wish::Delete(target) => {
-                self.client.say(Delete { client_id, conversation: open, target })?;
-                Ok(())
-            }
-            Wish::React(target, emoji, add) => {
-                self.client.say(React { client_id, conversation: open, target, emoji, add })?;
-                Ok(())
-            }
+            Wish::Delete(target) => self.say(Delete { client_id, conversation: open, target }, "the deletion"),
+            Wish::React(target, emoji, add) => self.say(React { client_id, conversation: open, target, emoji, add }, "the reaction"),
             Wish::Add(names) => {
                 let mut users = Vec::new();
                 for name in &names {
@@ -132,15 +164,9 @@ impl Room {
         }
     }
 
-    async fn send(
-        &mut self,
-        open: ConversationId,
-        text: String,
-        form: Form,
-        reply_to: Option<Seq>,
-        thread_root: Option<Seq>,
-    ) -> Result<()> {
-        let (mentions, mention_all) = context::mentions(&self.client, open, &text).await?;
+    fn send(&mut self, open: ConversationId, text: String, form: Form, reply_to: Option<Seq>, thread_root: Option<Seq>) -> Result<()> {
+        let (mentions, mention_all) = self.mentioned(&text);
+        let what = indented(&text);
         let send = Send {
             client_id: new_client_id(),
             conversation: open,
@@ -152,14 +178,25 @@ impl Room {
             thread_root,
             also_in_conversation: false,
         };
-        self.client.say(send)?;
         self.client.typing(open, false);
-        Ok(())
+        self.say(send, &what)
+    }
+
+    /// Gives something to the outbox; where it waits for a connection, the person is told.
+    fn say(&mut self, say: impl Say, what: &str) -> Result<()> {
+        self.client.say(say)?;
+        if self.client.status() == chirrup_client::Status::Live { Ok(()) } else { self.note(&format!("waits for the connection: {what}")) }
+    }
+
+    /// Members whom a text calls, as far as they are known here.
+    fn mentioned(&self, text: &str) -> (Vec<UserId>, bool) {
+        let members = self.open.iter().flat_map(|open| open.members.iter());
+        context::mentioned(text, members.map(|(user, name)| (*user, name.as_str())))
     }
 
     async fn conversations(&mut self) -> Result<()> {
         let all = context::conversations(&self.client).await?;
-        self.learn(all.iter().filter_map(|c| c.with)).await?;
+        self.learn(all.iter().filter_map(|c| c.with)).await;
         if all.is_empty() {
             return self.note("you have no conversations yet: /open @name, or /group TITLE @name");
         }
@@ -190,32 +227,34 @@ impl Room {
     /// Opens a conversation: who is there, what was said last, what of it is new.
     async fn enter(&mut self, conversation: ConversationId) -> Result<()> {
         let about = self.client.request(chirrup_protocol::request::Conversation { conversation }).await?;
-        let members = self.client.request(Members { conversation, after: None, limit: WATCHED }).await?.members;
-        self.names.extend(members.iter().map(|member| (member.user.user, member.user.name.clone())));
-        self.learn(about.with).await?;
-        self.open = Some(conversation);
+        let members = context::members(&self.client, conversation).await?;
+        self.names.extend(members.iter().cloned());
+        self.learn(about.with).await;
         let unread = match (about.unread.count, about.unread.at_least) {
             (0, _) => "nothing unread".to_owned(),
             (n, false) => format!("{n} unread"),
             (n, true) => format!("{n} or more unread"),
         };
         let title = self.paint.bold(&called(&about, &self.names));
-        self.print(&format!("== {title}: {} members, {unread}", about.members))?;
-        let last = self.history(conversation, None).await?;
-        if let Some(seq) = last.or(Some(about.head)).filter(|seq| *seq > about.read) {
-            self.client.read(conversation, seq);
+        match about.with {
+            Some(_) => self.print(&format!("== {title}: {unread}"))?,
+            None => self.print(&format!("== {title}: {} members, {unread}", about.members))?,
         }
-        let own = self.client.view(chirrup_client::view::View::me);
-        let others = members.iter().map(|member| member.user.user).filter(|user| Some(*user) != own);
-        self.client.watch(others.collect());
+        let me = self.me();
+        let others = members.iter().map(|(user, _)| *user).filter(|user| Some(*user) != me).take(WATCHED).collect();
+        let shown = self.history(conversation, None).await?;
+        let (read, presence) = (HashMap::new(), HashMap::new());
+        self.open = Some(Open { conversation, with: about.with, members, shown, settled: 0, read, presence });
+        self.client.read(conversation, shown);
+        self.client.watch(others);
         Ok(())
     }
 
-    /// Shows a page; the last seq in it.
-    async fn history(&mut self, conversation: ConversationId, before: Option<Seq>) -> Result<Option<Seq>> {
+    /// Shows a page; the seq up to which it tells the conversation.
+    async fn history(&mut self, conversation: ConversationId, before: Option<Seq>) -> Result<Seq> {
         let request = History { conversation, before, after: None, around: None, thread_root: None, limit: SHOWN };
         let page = self.client.request(request).await?;
-        self.learn(page.messages.iter().filter_map(|m| m.author)).await?;
+        self.learn(page.messages.iter().filter_map(|m| m.author)).await;
         if page.more_before
             && let Some(first) = page.messages.first()
         {
@@ -224,97 +263,40 @@ impl Room {
         if before.is_some() && page.messages.is_empty() {
             self.note("there is nothing before")?;
         }
-        for message in &page.messages {
-            let line = show::message(self.paint, &self.names, message);
+        for line in show::page(self.paint, &self.names, &page.messages) {
             self.print(&line)?;
         }
-        Ok(page.messages.last().map(|message| message.seq).max(before.is_none().then_some(page.head)))
+        Ok(page.head)
     }
 
+    /// Shows the thread of a message.
+    async fn thread(&mut self, conversation: ConversationId, root: Seq) -> Result<()> {
+        let request = History { conversation, before: None, after: None, around: None, thread_root: Some(root), limit: SHOWN };
+        let page = self.client.request(request).await?;
+        self.learn(page.messages.iter().filter_map(|m| m.author)).await;
+        if page.messages.is_empty() {
+            self.note(&format!("nobody answered in the thread of #{root}"))?;
+        }
+        for line in show::page(self.paint, &self.names, &page.messages) {
+            self.print(&line)?;
+        }
+        Ok(())
+    }
+
+    /// Who is here, how they are, and how far they have read.
     async fn who(&mut self, open: ConversationId) -> Result<()> {
-        let members = self.client.request(Members { conversation: open, after: None, limit: WATCHED }).await?.members;
-        self.names.extend(members.iter().map(|member| (member.user.user, member.user.name.clone())));
-        let own = self.client.view(chirrup_client::view::View::me);
-        for member in members {
-            let user = member.user.user;
-            let seen = if Some(user) == own {
-                "you".to_owned()
-            } else {
-                self.client.view(|view| view.presence(user).map(status)).unwrap_or_else(|| "not known yet".to_owned())
-            };
-            self.note(&format!("@{}: {seen}", harmless_line(&member.user.name)))?;
-        }
-        Ok(())
-    }
-
-    /// Learns names that are not known yet.
-    async fn learn(&mut self, users: impl IntoIterator<Item = UserId>) -> Result<()> {
-        let unknown: Vec<UserId> = users.into_iter().filter(|user| !self.names.contains_key(user)).collect();
-        if !unknown.is_empty() {
-            let found = context::names(&self.client, unknown).await?;
-            self.names.extend(found);
-        }
-        Ok(())
-    }
-
-    /// Shows what happened.
-    pub(super) async fn happened(&mut self, event: ClientEvent) -> Result<()> {
-        match event {
-            ClientEvent::Event { conversation: Some(conversation), event } => self.event(conversation, &event).await,
-            ClientEvent::Typing { conversation, user, typing: true } if Some(conversation) == self.open => {
-                self.learn([user]).await?;
-                let name = show::name(&self.names, Some(user));
-                self.note(&format!("{name} is typing…"))
-            }
-            ClientEvent::Position(update) if Some(update.conversation) == self.open => {
-                if self.client.view(chirrup_client::view::View::me) == Some(update.user) || update.read == 0 {
-                    return Ok(());
-                }
-                self.learn([update.user]).await?;
-                let name = show::name(&self.names, Some(update.user));
-                self.note(&format!("{name} has read up to #{}", update.read))
-            }
-            ClientEvent::Presence(presence) => {
-                self.learn([presence.user]).await?;
-                let name = show::name(&self.names, Some(presence.user));
-                self.note(&format!("{name} is {}", status(&presence)))
-            }
-            ClientEvent::Disconnected { .. } => self.note("no connection; reconnecting…"),
-            ClientEvent::Ready { .. } => self.note("connected"),
-            ClientEvent::Settled { outcome: Err(refusal), .. } => self.note(&format!("not done: {}", harmless_line(&refusal.message))),
-            ClientEvent::Removed(conversation) if Some(conversation) == self.open => {
-                self.open = None;
-                self.note("you are not in this conversation any more")
-            }
-            _ => Ok(()),
-        }
-    }
-
-    async fn event(&mut self, conversation: ConversationId, event: &Event) -> Result<()> {
-        let mut users: Vec<UserId> = event.author.into_iter().collect();
-        if let Kind::MemberAdded { user, .. } | Kind::MemberRemoved { user } | Kind::RoleChanged { user, .. } = &event.kind {
-            users.push(*user);
-        }
-        self.learn(users).await?;
-        let Some(words) = described(&self.names, event) else { return Ok(()) };
-        if Some(conversation) == self.open {
-            let shown = self.client.view(|view| {
-                let message = view.conversation(conversation)?.message(event.seq)?;
-                Some(show::message(self.paint, &self.names, message))
+        let members = context::members(&self.client, open).await?;
+        self.names.extend(members.iter().cloned());
+        let me = self.me();
+        for (user, name) in members {
+            let (seen, read) = self.client.view(|view| {
+                let read = view.conversation(open).and_then(|chat| chat.positions().find(|p| p.user == user).map(|p| p.read));
+                (view.presence(user).map(status), read.filter(|seq| *seq > 0))
             });
-            match (shown, &event.kind) {
-                (Some(line), Kind::MessageCreated { .. }) => self.print(&line)?,
-                _ => self.note(&words)?,
-            }
-            self.client.read(conversation, event.seq);
-            return Ok(());
+            let seen = if Some(user) == me { "you".to_owned() } else { seen.unwrap_or_else(|| "not watched".to_owned()) };
+            let read = read.filter(|_| Some(user) != me).map(|seq| format!(", has read up to #{seq}")).unwrap_or_default();
+            self.note(&format!("@{}: {seen}{read}", harmless_line(&name)))?;
         }
-        if !matches!(event.kind, Kind::MessageCreated { .. } | Kind::ConversationCreated { .. } | Kind::MemberAdded { .. }) {
-            return Ok(());
-        }
-        let about = self.client.view(|view| view.conversation(conversation).map(ConversationView::about));
-        self.learn(about.as_ref().and_then(|about| about.with)).await?;
-        let place = about.map_or_else(|| conversation.to_string(), |about| called(&about, &self.names));
-        self.note(&format!("in {place}: {words}"))
+        Ok(())
     }
 }

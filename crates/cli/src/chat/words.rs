@@ -9,7 +9,8 @@ pub(super) const HELP: &str = "\
 Write a line to send it. A message is named by its number, as in #12.
   /reply 12 TEXT    answer a message          /me TEXT         say what you do
   /edit 12 TEXT     change your message       /thread 12 TEXT  answer in its thread
-  /delete 12        delete it for all         /react 12 👍     put an emoji (again: /unreact)
+  /delete 12        delete it for all         /thread 12       show its thread
+  /react 12 👍      put an emoji              /unreact 12 👍   take it back
   /conversations    list yours                /open TO         @name, a title, or an id
   /new @name        begin a conversation      /group TITLE @a @b   begin a group
   /add @name        add to this group         /leave           leave this group
@@ -29,6 +30,8 @@ pub(super) enum Wish {
     Reply(Seq, String),
     /// Answer in the thread of a message.
     Thread(Seq, String),
+    /// Show the thread of a message.
+    ShowThread(Seq),
     /// Change one's message.
     Edit(Seq, String),
     /// Delete a message.
@@ -72,6 +75,7 @@ pub(super) fn read(line: &str) -> Wish {
     let (word, rest) = split(command);
     match word {
         "reply" => numbered(rest, "/reply 12 TEXT", Wish::Reply),
+        "thread" if seq(rest).is_some() => Wish::ShowThread(seq(rest).unwrap_or(0)),
         "thread" => numbered(rest, "/thread 12 TEXT", Wish::Thread),
         "edit" => numbered(rest, "/edit 12 TEXT", Wish::Edit),
         "react" => numbered(rest, "/react 12 👍", |seq, emoji| Wish::React(seq, emoji, true)),

@@ -168,9 +168,7 @@ impl Task {
             // The server finds out by itself if it does not hear it.
             let _ = timeout(Duration::from_millis(CLOSE_MS), wire.close()).await;
         }
-        if let Some(file) = self.outbox.and_then(Arc::into_inner) {
-            file.into_inner().unwrap_or_else(PoisonError::into_inner).close();
-        }
+        drop(self.outbox);
         self.shared.end();
     }
 }
