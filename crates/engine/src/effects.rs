@@ -119,6 +119,12 @@ impl EffectReader {
         self.shards[usize::from(shard)].held.entry(offset).or_default().push(tell);
     }
 
+    /// Whether effects were answered since the last look: [`EffectReader::next`] then tells those who
+    /// waited for them.
+    pub fn has_answered(&self) -> bool {
+        !self.answered.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Hears of durable events. Whether any has effects.
     pub fn published(&mut self, events: &[Published]) -> bool {
         let mut any = false;

@@ -75,6 +75,10 @@ fn decided(shared: &Arc<Shared>, number: u64, mut batch: Batch) {
             for (answer, how) in answers {
                 answer(how);
             }
+            if lock(&shared.effects).has_answered() {
+                // Those who wait for effects are told by the keeper, now and not at its next look.
+                shared.keeper.ring();
+            }
         }
         Err(error) => {
             tracing::error!(%error, commands = batch.answers.len(), "a batch was not committed");
