@@ -19,6 +19,8 @@ mod p4_unknown;
 mod p5_reconnect;
 #[path = "promises/p6_only_forward.rs"]
 mod p6_only_forward;
+#[path = "promises/r8_order.rs"]
+mod r8_order;
 #[path = "promises/random.rs"]
 mod random;
 #[path = "promises/raw.rs"]

@@ -85,7 +85,8 @@ pub fn recover(kv: &dyn Kv, fresh: &Fresh) -> Result<Recovered, RecoveryError> {
         rows.push(Row { key: keys::meta(SERVER, INCARNATION), value, version: 1 });
         fresh.incarnation
     };
-    kv.commit(rows)?;
+    // On a full disk too: there is no reading and no deleting before it.
+    kv.commit_reserved(rows)?;
     let mut marks = [Offset::default(); SHARDS as usize];
     for (shard, mark) in (0..SHARDS).zip(&mut marks) {
         *mark = make_whole(kv, epoch, shard)?;
@@ -121,10 +122,10 @@ fn make_whole(kv: &dyn Kv, epoch: u32, shard: u8) -> Result<Offset, RecoveryErro
         let repair = Repair::of(kv, &aggregate, &entries, version)?;
         durable = durable.max(repair.durable);
         for rows in chunks(repair.rows) {
-            kv.commit(rows)?;
+            kv.commit_reserved(rows)?;
         }
     }
-    kv.commit(vec![Row { key: keys::meta(MARK, &[shard]), value: Some(record::encode_offset(durable)), version }])?;
+    kv.commit_reserved(vec![Row { key: keys::meta(MARK, &[shard]), value: Some(record::encode_offset(durable)), version }])?;
     Ok(durable)
 }
 

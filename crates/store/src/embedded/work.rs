@@ -105,7 +105,10 @@ impl Work {
 
     /// Tells waiting committers that the flusher did all it could.
     pub(super) fn tell_round(&self) {
-        self.state().rounds += 1;
+        let mut state = self.state();
+        // Another thread may have ended already, which is told as the last round.
+        state.rounds = state.rounds.saturating_add(1);
+        drop(state);
         self.tell_done();
     }
 
