@@ -21,9 +21,9 @@ fn faketime() -> Option<PathBuf> {
 
 /// From its next start on the server's wall clock is moved as the file says.
 fn move_clock(server: &mut Server, library: &Path, file: &Path) {
-    let file = file.to_str().unwrap();
+    let file = file.to_str().expect("a text");
     let variables = [
-        ("LD_PRELOAD", library.to_str().unwrap()),
+        ("LD_PRELOAD", library.to_str().expect("a text")),
         ("FAKETIME_TIMESTAMP_FILE", file),
         ("FAKETIME_NO_CACHE", "1"),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
@@ -34,8 +34,8 @@ fn move_clock(server: &mut Server, library: &Path, file: &Path) {
 
 fn set(file: &Path, offset: &str) {
     let new = file.with_extension("new");
-    std::fs::write(&new, format!("{offset}\n")).unwrap();
-    std::fs::rename(new, file).unwrap();
+    std::fs::write(&new, format!("{offset}\n")).expect("written");
+    std::fs::rename(new, file).expect("renamed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

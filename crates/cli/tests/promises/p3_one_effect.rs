@@ -8,6 +8,8 @@ use crate::log;
 use crate::raw::{Connection, User, client_id, message, seq, server};
 use crate::support::{PASSWORD, Server};
 
+const LATER: u64 = 5_000;
+
 /// Sends one request many times at once, over several connections of a user; the answers.
 async fn at_once(
     server: &Server,
@@ -83,7 +85,6 @@ async fn p3_retries_after_thousands_of_events_and_after_a_kill_are_answered_as_t
     let wrong = json!({"client_id": client_id(), "conversation": conversation, "target": 1_000_000, "text": "of nothing"});
     assert_eq!(writer.refused("edit", wrong.clone()).await, "message_not_found");
 
-    const LATER: u64 = 5_000;
     let mut waiting = std::collections::VecDeque::new();
     for n in 0..LATER {
         if waiting.len() == 60 {
