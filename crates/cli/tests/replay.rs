@@ -1,6 +1,8 @@
 //! `chirrup replay` against a real server process: real logs, played live by all who were in them,
 //! are read back equal by every one of them, each within what they may see.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::path::{Path, PathBuf};

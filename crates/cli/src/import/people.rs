@@ -20,7 +20,7 @@ use super::ids;
 use crate::irc::{Person, Roll, fold};
 
 /// Connections that make accounts: the server makes one after another on each.
-const CONNECTIONS: usize = 8;
+const CONNECTIONS: usize = 16;
 /// Names that are tried for one person.
 const NAMES_MAX: u32 = 20;
 

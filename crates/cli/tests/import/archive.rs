@@ -1,6 +1,8 @@
 //! What a server has of imported logs, by every way of reading, put down as the second reader of
 //! the raw files (`tests/independent/irc_reader.py`) prints what should be there.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +11,7 @@ use chirrup_client::Client;
 use chirrup_core::ids::{ClientId, ConversationId, Seq, Time, UserId};
 use chirrup_protocol::choice::Form;
 use chirrup_protocol::event::{Event, Kind, Message};
-use chirrup_protocol::request::{Events, History, Users};
+use chirrup_protocol::request::{Conversation as About, Events, History, Users};
 use serde_json::Value;
 
 use crate::support::workspace;
@@ -49,6 +51,18 @@ pub(crate) async fn read(client: &Client, report: &Value) -> Vec<Conversation> {
         all.push(Conversation { title, head, chain, events, forward, backward });
     }
     all
+}
+
+/// Title, head and digest of the chain of every group that an import reports.
+pub(crate) async fn heads(client: &Client, report: &Value) -> Vec<(String, Seq, Option<String>)> {
+    let mut heads = Vec::new();
+    for group in report["groups"].as_array().unwrap() {
+        let id: ConversationId = group["conversation"].as_str().unwrap().parse().unwrap();
+        let head = client.request(About { conversation: id }).await.unwrap().head;
+        let last = client.request(Events { conversation: Some(id), after: head - 1, limit: 1 }).await.unwrap();
+        heads.push((group["title"].as_str().unwrap().to_owned(), last.head, last.digest));
+    }
+    heads
 }
 
 async fn events(client: &Client, id: ConversationId) -> (Vec<Told>, Seq, Option<String>) {

@@ -1,6 +1,7 @@
 //! The program as people run it: a server process with data of its own on a free port of this
 //! machine, and commands against it. Ends only processes that it started.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::io::{BufRead, BufReader, Write};
@@ -253,4 +254,14 @@ pub(crate) fn collected(folder: &str) -> Option<PathBuf> {
         return None;
     }
     Some(folder)
+}
+
+/// As [`until`], for what is asked over a socket.
+#[expect(clippy::disallowed_methods, reason = "an edge: what tells nobody when it comes is looked for")]
+pub(crate) async fn until_async(what: &str, mut is: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !is().await {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
