@@ -1,5 +1,6 @@
 //! `chirrup replay` against a real server process: real logs, played live by all who were in them,
-//! are read back equal by every one of them, each within what they may see.
+//! are read back equal by every one of them, each within what they may see (rules E-4 and E-5): as it
+//! came, by `events` with the digest of the chain (E-6), and by `history` both ways (E-7).
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -89,7 +89,8 @@ pub(crate) fn put(sheet: &mut Sheet, event: &Event, people: &People) {
     let author = event.author.and_then(|user| people.get(&user)).copied();
     let person = |user: &UserId| people.get(user).copied();
     let entry = match &event.kind {
-        Kind::Hidden => return sheet.hidden(event.seq),
+        // Nothing else may be told of it (rule E-4).
+        Kind::Hidden if *event == Event::hidden(event.seq) => return sheet.hidden(event.seq),
         Kind::ConversationCreated { .. } => Some(Entry::Begin),
         Kind::MemberAdded { user, .. } => person(user).map(Entry::Enter),
         Kind::MemberRemoved { user } => person(user).filter(|person| author == Some(*person)).map(Entry::Leave),

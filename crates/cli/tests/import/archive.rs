@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use chirrup_client::Client;
-use chirrup_core::ids::{ClientId, ConversationId, Seq, Time, UserId};
+use chirrup_core::ids::{ClientId, ConversationId, Ordinal, Seq, Time, UserId};
 use chirrup_protocol::choice::Form;
 use chirrup_protocol::event::{Event, Kind, Message};
 use chirrup_protocol::request::{Conversation as About, Events, History, Users};
@@ -20,6 +20,7 @@ use crate::support::workspace;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Told {
     pub(crate) seq: Seq,
+    pub(crate) ordinal: Ordinal,
     pub(crate) client_id: ClientId,
     pub(crate) author: UserId,
     pub(crate) form: Form,
@@ -70,7 +71,7 @@ async fn events(client: &Client, id: ConversationId) -> (Vec<Told>, Seq, Option<
     loop {
         let page = client.request(Events { conversation: Some(id), after, limit: 500 }).await.unwrap();
         for event in page.events {
-            assert_eq!(event.seq, after + 1, "dense");
+            assert_eq!(event.seq, after + 1, "E-6: a page is dense");
             after = event.seq;
             told.extend(message_of(event));
         }
@@ -82,14 +83,15 @@ async fn events(client: &Client, id: ConversationId) -> (Vec<Told>, Seq, Option<
 }
 
 fn message_of(event: Event) -> Option<Told> {
-    let Kind::MessageCreated { form, text, original_time, reply_to, .. } = event.kind else { return None };
+    let Kind::MessageCreated { ordinal, form, text, original_time, reply_to, .. } = event.kind else { return None };
     Some(Told {
         seq: event.seq,
+        ordinal: ordinal.expect("in the timeline"),
         client_id: event.client_id.unwrap(),
         author: event.author.unwrap(),
         form,
         text: text.unwrap(),
-        original_time: original_time.expect("imported"),
+        original_time: original_time.expect("E-10: an imported message carries it"),
         reply_to,
     })
 }
@@ -97,11 +99,12 @@ fn message_of(event: Event) -> Option<Told> {
 fn told(message: Message) -> Told {
     Told {
         seq: message.seq,
+        ordinal: message.ordinal.expect("in the timeline"),
         client_id: message.client_id.unwrap(),
         author: message.author.unwrap(),
         form: message.form,
         text: message.text.unwrap(),
-        original_time: message.original_time.expect("imported"),
+        original_time: message.original_time.expect("E-10: an imported message carries it"),
         reply_to: message.reply_to,
     }
 }
@@ -146,7 +149,8 @@ pub(crate) fn records(
     let files = files_of(folder, report, title);
     let mut records = BTreeMap::new();
     let mut reached: HashMap<&str, u32> = HashMap::new();
-    for message in told {
+    for (message, ordinal) in told.iter().zip(1..) {
+        assert_eq!(message.ordinal, ordinal, "E-8: ordinals are dense");
         let bytes = message.client_id.0;
         let file = files.get(&bytes[..12]).unwrap_or_else(|| panic!("of no file: {message:?}")).as_str();
         let line = u32::from_be_bytes(bytes[12..].try_into().unwrap());
