@@ -14,7 +14,7 @@ use chirrup_protocol::request::{Delivered, Positions, Read};
 use chirrup_store::record::PositionRow;
 
 use super::change::takes_rows;
-use super::check::{read as read_views, seq};
+use super::check::{bad, read as read_views, seq};
 use super::{Context, Plan, Session};
 
 /// One has read up to here.
@@ -32,19 +32,22 @@ async fn raise(context: &Context, user: UserId, conversation: ConversationId, at
     takes_rows(&context.machine.status())?;
     let found = read_views(context, move |views| {
         let Some(member) = views.member(conversation, user)?.filter(|member| member.role.is_some()) else { return Ok(None) };
-        // The highest that the member may see; what lies beyond it is taken as it (P-1).
+        // Nobody has read what there is not: a client that says so is in error (P-1).
         let head = views.head(&AggregateId::Conversation(conversation))?;
-        let at = at.min(member.visible.last(head));
+        if at > head {
+            return Ok(Some(Err(head)));
+        }
         if !member.visible.contains(at) {
             return Err(ViewError::MessageNotFound);
         }
         if !is_read {
-            return Ok(Some(PositionRow { delivered: at, ..PositionRow::default() }));
+            return Ok(Some(Ok(PositionRow { delivered: at, ..PositionRow::default() })));
         }
         let read_ordinal = views.timeline_at(conversation, at)?.ordinal;
-        Ok(Some(PositionRow { read: at, read_ordinal, delivered: at }))
+        Ok(Some(Ok(PositionRow { read: at, read_ordinal, delivered: at })))
     });
     let position = found.await?.ok_or_else(|| Error::from(Refusal::NotFound))?;
+    let position = position.map_err(|head| bad(format!("seq must be at most {head}, the head of the conversation")))?;
     let machine = Arc::clone(&context.machine);
     Ok(Plan::Later(Box::new(move |reply| {
         let waiter = Box::new(move |written: Result<PositionRow, NotRaised>| {

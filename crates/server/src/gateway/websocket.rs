@@ -26,6 +26,8 @@ use crate::limits::{CLOSE_REASON_BYTES_MAX, LINGER_BYTES_MAX, LINGER_MS, SOCKET_
 const PROTOCOL_ERROR: u16 = 1_002;
 /// RFC 6455, section 7.4.1: text that is not UTF-8.
 const NOT_UTF8: u16 = 1_007;
+/// Of a pong, beside the payload of its ping (RFC 6455, section 5.2).
+const PONG_BYTES: usize = 2;
 
 /// A WebSocket over any stream of bytes.
 pub struct WebSocket<S> {
@@ -33,6 +35,8 @@ pub struct WebSocket<S> {
     ping: bool,
     /// Frames were handed to the stream and not flushed yet.
     unflushed: bool,
+    /// Bytes of pongs that the stream may hold because the client does not read them.
+    owed: usize,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
@@ -45,7 +49,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             .max_message_size(Some(FRAME_BYTES_MAX))
             .max_frame_size(Some(FRAME_BYTES_MAX));
         let stream = WebSocketStream::from_partially_read(socket, early, Role::Server, Some(config)).await;
-        Self { stream, ping: false, unflushed: false }
+        Self { stream, ping: false, unflushed: false, owed: 0 }
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, frames: &mut VecDeque<Bytes>) -> Poll<Result<(), WsError>> {
@@ -109,6 +113,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocket
         if !may_read {
             return Poll::Pending;
         }
+        if self.owed > SOCKET_WRITE_BYTES {
+            // Who pings but does not read the answers is not read any further: the stream would
+            // gather them.
+            if let Err(error) = ready!(Pin::new(&mut self.stream).poll_flush(cx)) {
+                return Poll::Ready(Io::Ended(end(&error)));
+            }
+            self.owed = 0;
+        }
         Poll::Ready(match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
             Some(Ok(Message::Text(text))) => Io::Frame(text),
             Some(Ok(Message::Binary(_))) => {
@@ -116,7 +128,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for WebSocket
             }
             // What is due in answer to a ping or a close goes out with the next poll, which after
             // a close then ends.
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_))) => Io::Alive,
+            Some(Ok(Message::Ping(payload))) => {
+                self.owed += PONG_BYTES + payload.len();
+                Io::Alive
+            }
+            Some(Ok(Message::Pong(_) | Message::Close(_) | Message::Frame(_))) => Io::Alive,
             Some(Err(error)) => Io::Ended(end(&error)),
             None => Io::Ended(End::Gone),
         })
