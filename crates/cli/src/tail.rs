@@ -43,17 +43,16 @@ pub(crate) async fn run(context: &Context, args: &TailArgs) -> Result<()> {
     for count in 1_u64.. {
         // What is there already goes out before it is stored that it did; now and then, in between.
         let here = if count % STORED_EVERY == 0 { None } else { events.try_next() };
-        let event = match here {
-            Some(event) => event,
-            None => {
-                save(context, &events.resume())?;
-                let next = tokio::select! {
-                    event = events.next() => event,
-                    _ = &mut stop => None,
-                };
-                let Some(event) = next else { break };
-                event
-            }
+        let event = if let Some(event) = here {
+            event
+        } else {
+            save(context, &events.resume())?;
+            let next = tokio::select! {
+                event = events.next() => event,
+                _ = &mut stop => None,
+            };
+            let Some(event) = next else { break };
+            event
         };
         match event {
             ClientEvent::Event { conversation: Some(conversation), event } if only.is_empty() || only.contains(&conversation) => {

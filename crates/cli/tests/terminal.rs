@@ -195,15 +195,7 @@ fn two_people_chat_each_in_a_terminal() {
     let screen = bob.see("ana: third of three");
     in_order(
         &screen,
-        &[
-            "== @ana: 3 unread",
-            "#2",
-            "hello dear bob (edited)",
-            "(deleted)",
-            "first of three",
-            "second of three",
-            "third of three",
-        ],
+        &["== @ana: 3 unread", "#2", "hello dear bob (edited)", "(deleted)", "first of three", "second of three", "third of three"],
     );
     assert!(!screen.contains("a slip"), "what was deleted came back:\n{screen}");
     ana.see("bob has read up to #12");
