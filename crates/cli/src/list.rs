@@ -39,7 +39,7 @@ pub(crate) async fn history(context: &Context, args: &HistoryArgs) -> Result<()>
     let names = context::names(&client, page.messages.iter().filter_map(|m| m.author)).await?;
     let paint = Paint::detect();
     context.show(&page, || {
-        let mut lines = show::page(paint, &names, &page.messages);
+        let mut lines = show::page(paint, &names, &page.messages, None);
         if page.more_before
             && let Some(first) = page.messages.first()
         {

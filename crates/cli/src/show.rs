@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chirrup_core::ids::UserId;
+use chirrup_core::ids::{Seq, UserId};
 use chirrup_protocol::choice::Form;
 use chirrup_protocol::event::Message;
 use chirrup_protocol::reply::{Conversation, Unread};
@@ -44,11 +44,14 @@ pub(crate) fn message(paint: Paint, names: &Names, message: &Message) -> String 
     if marks.is_empty() { format!("{head} {text}") } else { format!("{head} {text} {}", paint.dim(&marks.join(" "))) }
 }
 
-/// A page of messages, with a line before each new day.
-pub(crate) fn page(paint: Paint, names: &Names, messages: &[Message]) -> Vec<String> {
+/// A page of messages, with a line before each new day, and before the first that is `unread`.
+pub(crate) fn page(paint: Paint, names: &Names, messages: &[Message], unread: Option<Seq>) -> Vec<String> {
     let mut lines = Vec::new();
     let mut before = String::new();
     for one in messages {
+        if unread == Some(one.seq) {
+            lines.push(paint.dim("-- new:"));
+        }
         let day = day(one.original_time.unwrap_or(one.time));
         if day != before {
             lines.push(paint.dim(&format!("-- {day}")));
@@ -84,6 +87,8 @@ pub(crate) fn conversation(paint: Paint, names: &Names, conversation: &Conversat
             line.push_str(word);
         }
     }
-    line.push_str(&paint.dim(&format!("  {} members  {}", conversation.members, conversation.conversation)));
+    let members =
+        if conversation.with.is_none() && conversation.joined { format!("  {} members", conversation.members) } else { String::new() };
+    line.push_str(&paint.dim(&format!("{members}  {}", conversation.conversation)));
     line
 }

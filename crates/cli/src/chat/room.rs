@@ -158,7 +158,7 @@ impl Room {
             Wish::Who => self.who(open).await,
             Wish::History(before) => {
                 let before = before.or_else(|| self.client.view(|view| Some(view.conversation(open)?.messages().next()?.seq)));
-                self.history(open, before).await.map(drop)
+                self.history(open, before, None).await.map(drop)
             }
             _ => Ok(()),
         }
@@ -242,7 +242,7 @@ impl Room {
         }
         let me = self.me();
         let others = members.iter().map(|(user, _)| *user).filter(|user| Some(*user) != me).take(WATCHED).collect();
-        let shown = self.history(conversation, None).await?;
+        let shown = self.history(conversation, None, Some(about.read)).await?;
         let (read, presence) = (HashMap::new(), HashMap::new());
         self.open = Some(Open { conversation, with: about.with, members, shown, settled: 0, read, presence });
         self.client.read(conversation, shown);
@@ -250,8 +250,9 @@ impl Room {
         Ok(())
     }
 
-    /// Shows a page; the seq up to which it tells the conversation.
-    async fn history(&mut self, conversation: ConversationId, before: Option<Seq>) -> Result<Seq> {
+    /// Shows a page, and in it where the messages beyond `read` begin; the seq up to which it tells
+    /// the conversation.
+    async fn history(&mut self, conversation: ConversationId, before: Option<Seq>, read: Option<Seq>) -> Result<Seq> {
         let request = History { conversation, before, after: None, around: None, thread_root: None, limit: SHOWN };
         let page = self.client.request(request).await?;
         self.learn(page.messages.iter().filter_map(|m| m.author)).await;
@@ -263,7 +264,9 @@ impl Room {
         if before.is_some() && page.messages.is_empty() {
             self.note("there is nothing before")?;
         }
-        for line in show::page(self.paint, &self.names, &page.messages) {
+        let me = self.me();
+        let new = page.messages.iter().find(|message| read.is_some_and(|read| message.seq > read) && message.author != me);
+        for line in show::page(self.paint, &self.names, &page.messages, new.map(|message| message.seq)) {
             self.print(&line)?;
         }
         Ok(page.head)
@@ -277,7 +280,7 @@ impl Room {
         if page.messages.is_empty() {
             self.note(&format!("nobody answered in the thread of #{root}"))?;
         }
-        for line in show::page(self.paint, &self.names, &page.messages) {
+        for line in show::page(self.paint, &self.names, &page.messages, None) {
             self.print(&line)?;
         }
         Ok(())
