@@ -15,7 +15,7 @@ use chirrup_core::event::Event;
 use chirrup_core::rows::{RowKey, RowValue};
 use chirrup_store::keys;
 use chirrup_store::kv::limits::COMMIT_BYTES;
-use chirrup_store::kv::{Kv, ReadError, Row};
+use chirrup_store::kv::{Key, Kv, ReadError, Row, Table};
 use chirrup_store::offset::Offset;
 use chirrup_store::record::{self, FeedEntry, FeedRow};
 
@@ -216,7 +216,7 @@ impl Runner {
             marks.push(Row { key: keys::meta(MARK, &[shard]), value: Some(record::encode_offset(part.last)), version });
         }
         let rows = &mut making.batch.rows;
-        for part in [intents, making.side, parts.events, parts.projections, making.verdicts, parts.states, marks] {
+        for part in [intents, ordered(making.side), parts.events, parts.projections, making.verdicts, parts.states, marks] {
             rows.extend(part);
         }
         if !making.touched.is_empty() {
@@ -282,6 +282,19 @@ impl Making {
         });
         self.batch.published.push(Published { aggregate: aggregate.clone(), shard, offset, event: Arc::new(event) });
     }
+}
+
+/// Secrets, the last of each row. Tokens go before the rows by which they are found and come after
+/// them: where a crash falls between, a retry finds and removes what must not stay.
+fn ordered(side: Vec<Row>) -> Vec<Row> {
+    let last: BTreeMap<Key, Row> = side.into_iter().map(|row| (row.key.clone(), row)).collect();
+    let mut rows: Vec<Row> = last.into_values().collect();
+    rows.sort_by_key(|row| match (row.key.table, &row.value) {
+        (Table::Token, None) => 0,
+        (Table::Token, Some(_)) => 2,
+        _ => 1,
+    });
+    rows
 }
 
 fn side_row(aggregate: &AggregateId, key: &RowKey, value: Option<&RowValue>, version: u64) -> Row {

@@ -12,6 +12,7 @@ use chirrup_engine::batch::{Answer, Submission};
 use chirrup_engine::runner::Runner;
 use chirrup_store::kv::limits::{COMMIT_BYTES, VALUE_BYTES};
 use chirrup_store::kv::{Kv, Row};
+use chirrup_store::{keys, log, record};
 
 use crate::generator::{origin, user};
 use crate::store::Store;
@@ -115,4 +116,25 @@ fn answers_are_told_in_order() {
         answerer(answer);
     }
     assert_eq!(*order.lock().unwrap_or_else(PoisonError::into_inner), (0..50).collect::<Vec<_>>());
+}
+
+/// P8: a log whose chain is broken is not gone on with.
+#[test]
+fn p8_a_broken_chain_is_found() {
+    let mut bench = Bench::new();
+    bench.ask(vec![say(1), say(2)]);
+    let aggregate = AggregateId::Conversation(conversation(0));
+    let event = log::event(&*bench.kv, &aggregate, 2).expect("memory can be read").expect("it is there");
+    let mut other = event.record.clone();
+    other.event.envelope.time += 1;
+    let key = keys::event(&aggregate, 2, true);
+    bench
+        .kv
+        .commit(vec![Row { key, value: Some(record::encode_event(event.offset, &other)), version: u64::MAX }])
+        .expect("memory takes it");
+    let mut runner = Runner::new(Arc::clone(&bench.kv), 2);
+    let mut waiting = VecDeque::from([Submission { command: bench.command(say(3)), answer: Box::new(|_| {}) }]);
+    let (_, batch) = runner.prepare(&mut waiting);
+    assert!(batch.rows.is_empty());
+    assert!(matches!(&batch.answers[0].1, Answer::Failed(why) if why.contains("event 3") && why.contains("does not follow")));
 }

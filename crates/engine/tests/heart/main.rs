@@ -4,6 +4,7 @@
 mod batch;
 mod crash;
 mod dedupe;
+mod devices;
 mod effects;
 mod feed;
 #[path = "../../../core/tests/histories/generator.rs"]

@@ -1,6 +1,6 @@
 //! The memory store with a plan: which of the next commits are torn, and which reads fail.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -19,6 +19,9 @@ pub(crate) enum Fate {
     Torn(usize),
 }
 
+/// Version and value of a row.
+type Written = (u64, Option<Vec<u8>>);
+
 #[derive(Default)]
 pub(crate) struct Store {
     inner: MemoryKv,
@@ -27,6 +30,8 @@ pub(crate) struct Store {
     reads: Mutex<Option<usize>>,
     /// Reads that were asked for.
     asked: AtomicUsize,
+    /// All rows that any commit was given, made or not.
+    written: Mutex<BTreeMap<Key, Written>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -53,6 +58,20 @@ impl Store {
     /// Reads that were asked for since the last call.
     pub(crate) fn take_reads(&self) -> usize {
         self.asked.swap(0, Ordering::Relaxed)
+    }
+
+    /// What is written later has a higher version, or it would be lost where versions are compared;
+    /// what has the same is the same.
+    fn check_versions(&self, rows: &[Row]) {
+        let mut written = lock(&self.written);
+        // Of one commit the last row of a key counts.
+        let last: BTreeMap<&Key, &Row> = rows.iter().map(|row| (&row.key, row)).collect();
+        for (key, row) in last {
+            let now = (row.version, row.value.clone());
+            let before = written.insert(key.clone(), now.clone());
+            let Some((version, value)) = before else { continue };
+            assert!(version < now.0 || (version, &value) == (now.0, &now.1), "{key:?} is written at {} after {version}", now.0);
+        }
     }
 
     fn read(&self) -> Result<(), ReadError> {
@@ -84,6 +103,7 @@ impl Kv for Store {
     }
 
     fn commit(&self, rows: Vec<Row>) -> Result<(), CommitError> {
+        self.check_versions(&rows);
         match lock(&self.commits).pop_front() {
             None | Some(Fate::Made) => {}
             Some(Fate::Refused) => self.inner.fail_next(Fault::Refuse),

@@ -36,6 +36,8 @@ pub(crate) struct World {
     pub(crate) unread: Option<usize>,
     /// Answers of commands with effects wait until these are taken, as in the machine.
     pub(crate) holds: bool,
+    /// Commits that were torn so that a log had events beyond a gap.
+    pub(crate) gaps: usize,
     runner: Runner,
     ticks: u64,
 }
@@ -64,7 +66,7 @@ impl World {
         let kv = Arc::new(Store::default());
         kv.commit(rows).expect("memory takes it");
         let (runner, effects, marks) = start(&kv, Vec::new());
-        Self { kv, effects, marks, sent: Vec::new(), tears: Vec::new(), unread: None, holds: false, runner, ticks: 0 }
+        Self { kv, effects, marks, sent: Vec::new(), tears: Vec::new(), unread: None, holds: false, gaps: 0, runner, ticks: 0 }
     }
 
     /// Every row there is, of every table but the marks and epochs of the server itself.
@@ -150,6 +152,7 @@ impl World {
 
     fn commit(&mut self, number: u64, mut batch: Batch, fate: Fate) -> Option<Answer> {
         let rows = std::mem::take(&mut batch.rows);
+        let beyond: Vec<(AggregateId, Seq)> = batch.published.iter().map(|event| (event.aggregate.clone(), event.event.seq())).collect();
         self.kv.plan([fate]);
         let answer = match self.kv.commit(rows) {
             Ok(()) => {
@@ -159,6 +162,9 @@ impl World {
             Err(CommitError::Refused(_)) => Answer::StorageFull,
             Err(_) => Answer::Unknown,
         };
+        self.kv.heal();
+        let is_there = |of: &AggregateId, seq| log::event(&*self.kv, of, seq).expect("memory can be read").is_some();
+        self.gaps += usize::from(beyond.iter().any(|(of, seq)| is_there(of, *seq) && !is_there(of, seq - 1) && *seq > 1));
         refuse(batch, &answer);
         Some(answer)
     }
