@@ -5,7 +5,7 @@ use minicbor::{Decode, Encode};
 use crate::aggregate::{AggregateId, Origin, State, StateBody, Step};
 use crate::event::{Content, Draft, Event, Fact, Moved};
 use crate::hash::Hash;
-use crate::ids::{ConversationId, DeviceId, Seq, Time};
+use crate::ids::{ConversationId, DeviceId, Seq, Time, UserId};
 use crate::limits::DEVICES_MAX;
 use crate::refusal::Refusal;
 use crate::rows::{InboxEntry, RowKey, RowValue, Rows};
@@ -40,8 +40,11 @@ pub enum Action {
         /// Which.
         device: DeviceId,
     },
-    /// Replace the password and log out every device but one.
+    /// Replace the password and log out every device but one. Asked by the user, or by an
+    /// administrator of the server.
     ChangePassword {
+        /// Whose account this is.
+        user: UserId,
         /// PHC string.
         credential: String,
         /// The device that stays.
@@ -162,10 +165,9 @@ pub(crate) fn step(state: &User, head: Seq, rows: &Rows, origin: &Origin, action
             revoke(rows, *device, &mut step);
             Ok(step)
         }
-        Action::ChangePassword { credential, keep } => {
-            let user = origin.user().ok_or(Refusal::NotFound)?;
+        Action::ChangePassword { user, credential, keep } => {
             let mut step = Step::one(Draft::of(Fact::PasswordChanged));
-            step.rows.push((RowKey::Credential(user), Some(RowValue::Credential(credential.clone()))));
+            step.rows.push((RowKey::Credential(*user), Some(RowValue::Credential(credential.clone()))));
             for device in state.devices.iter().filter(|d| Some(d.id) != *keep) {
                 revoke(rows, device.id, &mut step);
             }

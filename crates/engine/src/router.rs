@@ -74,8 +74,9 @@ pub struct Subscription {
 /// What a heartbeat tells.
 #[derive(Clone, Debug)]
 pub struct Beat {
-    /// All up to here was pushed to the connection's sink before, or is named in `behind`.
-    pub marks: Marks,
+    /// All up to here was pushed to the connection's sink before, or is named in `behind`. None
+    /// while pages of its session's conversations are still to come.
+    pub marks: Option<Marks>,
     /// Logs of which less was pushed than there is.
     pub behind: Vec<Head>,
 }
@@ -130,6 +131,14 @@ impl Router {
         }
     }
 
+    /// The last page of its session's conversations was handed to the connection: from here on a
+    /// heartbeat covers everything (S-3).
+    pub fn listed(&mut self, connection: u64) {
+        if let Some(index) = self.table.find(connection) {
+            self.table.connections[index].listed = true;
+        }
+    }
+
     /// The connection is gone: nothing is pushed to it any more.
     pub fn disconnect(&mut self, connection: u64) {
         if let Some(index) = self.table.find(connection) {
@@ -172,8 +181,9 @@ impl Router {
     /// What a heartbeat of the connection tells: see [`Beat`]. Its frame must be written behind
     /// all that was pushed before. None if the connection is not known.
     pub fn heartbeat(&mut self, connection: u64) -> Option<Beat> {
-        self.table.find(connection)?;
-        Some(Beat { marks: *self.heads.marks(), behind: self.take_behind(connection) })
+        let index = self.table.find(connection)?;
+        let marks = self.table.connections[index].listed.then(|| *self.heads.marks());
+        Some(Beat { marks, behind: self.take_behind(connection) })
     }
 
     /// Up to where each shard was published.

@@ -1,18 +1,18 @@
 //! All reads of committed data, as those who ask may see it: logs, pages of messages,
 //! conversation lists with their counts, members, people. Everything is read from the store at
-//! each call; positions that are not written yet come from their owner, and profiles are kept in
-//! a small cache.
+//! each call; positions that are not written yet come from their owner, and profiles and the
+//! server's own state are kept at hand.
 //!
 //! Must not know: connections, commands, how anything came to be written.
 
 mod conversation;
 mod counts;
 mod history;
+mod kept;
 mod log;
 mod members;
 mod page;
 mod people;
-mod profiles;
 #[cfg(test)]
 mod tests;
 
@@ -21,12 +21,14 @@ use std::sync::Arc;
 use chirrup_core::aggregate::AggregateId;
 use chirrup_core::event::Fact;
 use chirrup_core::ids::{ConversationId, UserId};
+use chirrup_core::server::Server;
 use chirrup_protocol::error::{Code, Error};
+use chirrup_protocol::reply::User;
 use chirrup_store::kv::{Kv, ReadError};
 use chirrup_store::record::PositionRow;
 
 use crate::batch::Published;
-use profiles::Profiles;
+use kept::Kept;
 
 pub(crate) use conversation::Listed;
 pub use history::Which;
@@ -77,22 +79,26 @@ impl From<ViewError> for Error {
 pub struct Views {
     kv: Arc<dyn Kv>,
     positions: Arc<dyn PositionSource>,
-    profiles: Profiles,
+    profiles: Kept<UserId, User>,
+    /// The one server.
+    server: Kept<(), Arc<Server>>,
 }
 
 impl Views {
     /// Views over a store.
     pub fn new(kv: Arc<dyn Kv>, positions: Arc<dyn PositionSource>) -> Self {
-        Self { kv, positions, profiles: Profiles::default() }
+        Self { kv, positions, profiles: Kept::default(), server: Kept::default() }
     }
 
     /// Hears of a durable event, before its command is answered: what is cached of it is
     /// forgotten.
     pub fn published(&self, published: &Published) {
-        if let AggregateId::User(user) = &published.aggregate
-            && matches!(published.event.envelope.fact, Fact::ProfileUpdated | Fact::DisabledChanged { .. })
-        {
-            self.profiles.forget(*user);
+        match &published.aggregate {
+            AggregateId::User(user) if matches!(published.event.envelope.fact, Fact::ProfileUpdated | Fact::DisabledChanged { .. }) => {
+                self.profiles.forget(*user);
+            }
+            AggregateId::Server => self.server.forget(()),
+            _ => {}
         }
     }
 }

@@ -85,8 +85,10 @@ pub struct Heartbeat {
     /// The server's clock.
     #[serde(with = "text::time")]
     pub time: Time,
-    /// For the next `hello`: covers what was sent before this frame or is named in `behind`.
-    pub cursor: String,
+    /// For the next `hello`: covers what was sent before this frame or is named in `behind`. None
+    /// until the last page of the session's conversations was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
     /// Logs of which less was sent than there is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub behind: Vec<Head>,

@@ -2,6 +2,7 @@
 
 mod common;
 
+use chirrup_protocol::limits::CONVERSATIONS_PAGE_MAX;
 use common::{Client, Server, client_id};
 use serde_json::{Value, json};
 
@@ -113,6 +114,26 @@ async fn s2_s3_a_cursor_tells_what_changed_since() {
     live.push(|p| p["data"]["event"]["seq"] == seq).await;
     let beat = live.push(|p| p["push"] == "heartbeat").await["data"].clone();
     assert_eq!(listed(&come_back(beat["cursor"].as_str()).await), Vec::<String>::new());
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3_a_heartbeat_has_no_cursor_before_the_last_page() {
+    let server = Server::start(&[("session.heartbeat_ms", "100")]).await;
+    let mut ana = server.join("ana").await;
+    for n in 0..=CONVERSATIONS_PAGE_MAX {
+        ana.ok("create_group", json!({"client_id": client_id(), "title": format!("{n}"), "members": []})).await;
+    }
+    let mut later = server.connect().await;
+    later.token.clone_from(&ana.token);
+    let ready = later.hello(None).await;
+    let beat = later.push(|p| p["push"] == "heartbeat").await;
+    assert!(beat["data"]["cursor"].is_null() && ready["cursor"].is_null(), "what is on the second page was not told yet");
+    let page = later.ok("sync", json!({"page": ready["next"]})).await;
+    assert!(page["cursor"].is_string() && page["next"].is_null());
+    later.take_pushes();
+    let beat = later.push(|p| p["push"] == "heartbeat").await;
+    assert!(beat["data"]["cursor"].is_string());
     server.stop().await;
 }
 

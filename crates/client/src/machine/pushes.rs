@@ -29,7 +29,9 @@ impl Machine {
             }
             Push::Heartbeat(heartbeat) => {
                 self.behind(&heartbeat.behind);
-                self.covered(heartbeat.cursor);
+                if let Some(cursor) = heartbeat.cursor {
+                    self.covered(cursor);
+                }
                 self.session.alive();
             }
             Push::Behind(behind) => self.behind(&behind.logs),

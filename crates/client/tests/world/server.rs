@@ -271,12 +271,12 @@ impl Server {
 
     pub(crate) fn heartbeat(&mut self, session: usize) {
         let Some(state) = self.sessions.get(&session) else { return };
-        let Some(user) = state.user.filter(|_| state.listing.is_empty()) else { return };
+        let (Some(user), listed) = (state.user, state.listing.is_empty()) else { return };
         let behind = self.heads(user).filter(|(key, head)| state.sent.get(key).copied().unwrap_or(0) < *head);
         let behind: Vec<Head> = behind.map(|(conversation, head)| Head { conversation, head }).collect();
         let state = self.sessions.get_mut(&session).expect("it is there");
         state.sent.extend(behind.iter().map(|head| (head.conversation, head.head)));
-        let cursor = self.cursor(session);
+        let cursor = listed.then(|| self.cursor(session));
         let push = Push::Heartbeat(Heartbeat { time: self.time, cursor, behind });
         self.sessions.get_mut(&session).expect("it is there").push(&push);
     }

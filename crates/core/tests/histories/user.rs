@@ -53,7 +53,7 @@ fn asked() -> impl Strategy<Value = (Origin, Asked)> {
         }),
         2 => (0..4_u8).prop_map(|n| own(Asked::RevokeDevice { device: device(n) })),
         1 => prop::option::of(0..4_u8).prop_map(|keep| {
-            own(Asked::ChangePassword { credential: "phc".to_owned(), keep: keep.map(device) })
+            own(Asked::ChangePassword { user: ME, credential: "phc".to_owned(), keep: keep.map(device) })
         }),
         1 => any::<bool>().prop_map(|disabled| own(Asked::SetDisabled { disabled })),
         1 => "[a-c]".prop_map(|display_name| own(Asked::SetProfile { display_name })),

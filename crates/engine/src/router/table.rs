@@ -80,6 +80,8 @@ pub(super) struct Connected {
     at: u32,
     /// Pushed to in this batch, and not woken yet.
     pub(super) touched: bool,
+    /// Has been told all conversations of its session.
+    pub(super) listed: bool,
     /// Head of the user's own log, if the connection is behind in it; else 0.
     pub(super) own_behind: Seq,
     /// Heads of the conversations in which the connection is behind.
@@ -134,6 +136,7 @@ impl Table {
             device,
             at: own.len() as u32,
             touched: false,
+            listed: false,
             own_behind: 0,
             behind: BTreeMap::new(),
             hears: Vec::new(),

@@ -1,5 +1,7 @@
 //! People: profiles, names, logins, accounts; and the server's own state.
 
+use std::sync::Arc;
+
 use chirrup_core::aggregate::{AggregateId, StateBody};
 use chirrup_core::hash::Hash;
 use chirrup_core::ids::{DeviceId, Time, UserId};
@@ -27,7 +29,7 @@ impl Views {
         };
         let Some(user) = self.account(id)? else { return Ok(None) };
         let profile = profile(id, &user);
-        self.profiles.keep(ticket, profile.clone());
+        self.profiles.keep(ticket, id, profile.clone());
         Ok(Some(profile))
     }
 
@@ -86,8 +88,19 @@ impl Views {
     }
 
     /// The server's own state: its administrators.
-    pub fn server(&self) -> Result<Server, ReadError> {
-        Ok(self.state(&AggregateId::Server)?.server().cloned().unwrap_or_default())
+    pub fn server(&self) -> Result<Arc<Server>, ReadError> {
+        let ticket = match self.server.get(()) {
+            Ok(server) => return Ok(server),
+            Err(ticket) => ticket,
+        };
+        let server = Arc::new(self.state(&AggregateId::Server)?.server().cloned().unwrap_or_default());
+        self.server.keep(ticket, (), Arc::clone(&server));
+        Ok(server)
+    }
+
+    /// The same if it is at hand, without a look at the store.
+    pub fn server_at_hand(&self) -> Option<Arc<Server>> {
+        self.server.get(()).ok()
     }
 
     /// A page of all accounts, in an order that is the store's own. `limit` is cut to 1 to 500; a
@@ -98,7 +111,7 @@ impl Views {
     pub fn accounts(&self, after: Option<&str>, limit: u32) -> Result<reply::Accounts, ViewError> {
         let mut after = after.map(|text| page::decode(text).ok_or(ViewError::BadPage)).transpose()?;
         let limit = limit.clamp(1, USERS_PAGE_MAX) as usize;
-        let administrators = self.server()?.administrators;
+        let server = self.server()?;
         let mut users = Vec::new();
         let mut looked_at = 0;
         while looked_at < LOGS_MAX {
@@ -112,7 +125,7 @@ impl Views {
                 {
                     users.push(reply::Account {
                         user: profile(id, &user),
-                        administrator: administrators.contains(&id),
+                        administrator: server.administrators.contains(&id),
                         devices: user.devices.len() as u32,
                         created: user.created,
                     });

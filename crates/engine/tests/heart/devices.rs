@@ -48,7 +48,9 @@ impl Ask {
         match self {
             Self::LogIn(n) => Asked::AddDevice { device: device(n), label: "l".to_owned(), token: Hash::of(&number.to_be_bytes()) },
             Self::LogOut(n) => Asked::RevokeDevice { device: device(n) },
-            Self::ChangePassword(keep) => Asked::ChangePassword { credential: format!("phc {number}"), keep: keep.map(device) },
+            Self::ChangePassword(keep) => {
+                Asked::ChangePassword { user: user(WHO), credential: format!("phc {number}"), keep: keep.map(device) }
+            }
             Self::Disable(disabled) => Asked::SetDisabled { disabled },
         }
     }

@@ -20,7 +20,6 @@ use password::Passwords;
 use recent::RecentLogins;
 
 /// Everything that signing up and logging in shares.
-#[derive(Debug)]
 pub struct Auth {
     /// Hashing, in turn.
     pub passwords: Passwords,

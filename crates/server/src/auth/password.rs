@@ -1,16 +1,18 @@
 //! Passwords: what is taken as one, and argon2id, computed few at a time because each hash takes
-//! 19 MiB and tens of milliseconds.
+//! 19 MiB and tens of milliseconds, on threads of its own: on many, each would keep that memory.
 //!
 //! Must not know: whose a password is.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use chirrup_protocol::error::{Code, Error};
 use chirrup_protocol::limits::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::edge;
 use crate::limits::{HASH_WAIT_MS, HASHES_WAITING_MAX};
@@ -54,12 +56,15 @@ pub enum Compared {
     Wrong,
 }
 
+type Work = Box<dyn FnOnce() + Send>;
+
 /// Hashes passwords, each when its turn comes.
-#[derive(Debug)]
 pub struct Passwords {
     turns: Arc<Semaphore>,
     waiting: Semaphore,
     argon: Argon2<'static>,
+    /// To the threads, which end when this is dropped.
+    work: SyncSender<Work>,
     /// Of no password: compared with when there is no account, so that this takes as long.
     nobody: String,
 }
@@ -74,7 +79,14 @@ impl Passwords {
     fn with(params: Params, at_once: usize) -> Self {
         let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let nobody = hash(&argon, &edge::random::<32>());
-        Self { turns: Arc::new(Semaphore::new(at_once)), waiting: Semaphore::new(HASHES_WAITING_MAX), argon, nobody }
+        let (work, waiting) = sync_channel(at_once);
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 0..at_once {
+            let waiting = Arc::clone(&waiting);
+            std::thread::Builder::new().name("passwords".to_owned()).spawn(move || run(&waiting)).expect("the system can start a thread");
+        }
+        let turns = Arc::new(Semaphore::new(at_once));
+        Self { turns, waiting: Semaphore::new(HASHES_WAITING_MAX), argon, work, nobody }
     }
 
     /// The PHC string of a password, with a salt of its own. `busy` if its turn does not come.
@@ -104,13 +116,27 @@ impl Passwords {
         drop(waiting);
         // The turn goes with the work: a client that went away does not free it before.
         let turn = turn.ok().and_then(Result::ok).ok_or_else(busy)?;
-        let argon = self.argon.clone();
-        let worked = tokio::task::spawn_blocking(move || {
+        let (argon, (told, worked)) = (self.argon.clone(), oneshot::channel());
+        let work: Work = Box::new(move || {
             let result = work(&argon);
             drop(turn);
-            result
+            // Whoever asked may have gone.
+            let _ = told.send(result);
         });
-        worked.await.map_err(|_| Error::new(Code::Internal, "the password could not be looked at"))
+        let lost = || Error::new(Code::Internal, "the password could not be looked at");
+        // Who has a turn finds room.
+        self.work.try_send(work).map_err(|_| lost())?;
+        worked.await.map_err(|_| lost())
+    }
+}
+
+/// Works until nobody can ask any more.
+fn run(waiting: &Mutex<Receiver<Work>>) {
+    loop {
+        let work = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(work) = work else { return };
+        // Whoever asked is told by the end of their channel.
+        let _ = catch_unwind(AssertUnwindSafe(work));
     }
 }
 

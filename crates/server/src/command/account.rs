@@ -46,7 +46,7 @@ pub(super) async fn change_password(context: &Context, address: IpAddr, session:
     };
     let client_id = request.client_id;
     let origin = Origin::Client { user, client_id, digest: digest(&without_secrets(request.into())) };
-    let action = Action::User(user::Action::ChangePassword { credential, keep: Some(device) });
+    let action = Action::User(user::Action::ChangePassword { user, credential, keep: Some(device) });
     Ok(Change { aggregate: AggregateId::User(user), origin, action, told: Told::Nothing, sending: None }.into())
 }
 

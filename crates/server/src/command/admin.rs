@@ -1,12 +1,12 @@
 //! What administrators of the server do, and how the first becomes one.
 
-use chirrup_core::aggregate::{Action, AggregateId, Origin};
+use chirrup_core::aggregate::{Action, AggregateId};
 use chirrup_core::{server, user};
 use chirrup_protocol::error::{Code, Error};
 use chirrup_protocol::limits::USERS_PAGE_MAX;
 use chirrup_protocol::request::{DisableUser, ListUsers, RedeemFirstCode, ResetPassword, SetAdministrator};
 
-use super::change::{Change, Told, digest};
+use super::change::Change;
 use super::check::{administrator, open_accounts, page, read};
 use super::login::without_secrets;
 use super::{Context, Plan, Session};
@@ -46,10 +46,8 @@ pub(super) async fn reset_password(context: &Context, session: &Session, request
     let profile = profile.ok_or_else(|| Error::new(Code::NotFound, "there is no such user"))?;
     password::check(&request.password, &profile.name)?;
     let credential = context.auth.passwords.hash(request.password.clone()).await?;
-    // A credential is its sender's: the account's own log says that its password was changed.
-    let origin = Origin::Client { user, client_id, digest: digest(&without_secrets(request.into())) };
-    let action = Action::User(user::Action::ChangePassword { credential, keep: None });
-    Ok(Change { aggregate: AggregateId::User(user), origin, action, told: Told::Done, sending: None }.into())
+    let action = Action::User(user::Action::ChangePassword { user, credential, keep: None });
+    Ok(Change::new(AggregateId::User(user), session.user, client_id, &without_secrets(request.into()), action).into())
 }
 
 /// Makes or unmakes an administrator.

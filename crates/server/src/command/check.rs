@@ -61,8 +61,11 @@ pub(super) fn text(text: String, mut mentions: Vec<UserId>, mention_all: bool) -
 
 /// Whether this user is an administrator of the server now.
 pub(super) async fn is_administrator(context: &Context, user: UserId) -> Result<bool, Error> {
-    let state = read(context, |views| Ok(views.state(&AggregateId::Server)?)).await?;
-    Ok(state.server().is_some_and(|server| access::administer(server, Some(user)).is_ok()))
+    let server = match context.machine.views().server_at_hand() {
+        Some(server) => server,
+        None => read(context, |views| Ok(views.server()?)).await?,
+    };
+    Ok(access::administer(&server, Some(user)).is_ok())
 }
 
 /// Refuses who is no administrator of the server.

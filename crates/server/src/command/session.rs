@@ -92,6 +92,10 @@ fn begin(machine: &Arc<Machine>, views: &Views, connection: u64, user: UserId, c
         machine.router().subscribe(connection, subscriptions);
         let recent = Recent(Arc::clone(machine));
         let begun = Sessions::new(views, &recent, machine.incarnation()).begin(user, cursor)?;
+        if begun.page.next.is_none() {
+            // Heartbeats begin when this was answered.
+            machine.router().listed(connection);
+        }
         Ok::<_, ViewError>((views.user(user)?, views.server()?, begun))
     };
     let (profile, server, begun) = begin().map_err(told)?;
@@ -123,7 +127,14 @@ pub(super) async fn sync(context: &Context, session: &Session, request: Sync) ->
         let recent = Recent(Arc::clone(&machine));
         Sessions::new(views, &recent, machine.incarnation()).page(user, &request.page)
     });
-    Ok(page.await?.into())
+    let page = page.await?;
+    let Some(connection) = session.connection.filter(|_| page.next.is_none()) else { return Ok(page.into()) };
+    let machine = Arc::clone(&context.machine);
+    Ok(Plan::Later(Box::new(move |reply| {
+        // Answered first: a heartbeat that covers the page must come behind it.
+        reply.give(Ok(page.into()));
+        machine.router().listed(connection);
+    })))
 }
 
 impl Live {
@@ -136,7 +147,7 @@ impl Live {
     pub fn heartbeat(&self) -> Option<Push> {
         let machine = &self.context.machine;
         let beat = machine.router().heartbeat(self.connection)?;
-        let cursor = cursor(machine.incarnation(), &beat.marks);
+        let cursor = beat.marks.map(|marks| cursor(machine.incarnation(), &marks));
         Some(Push::Heartbeat(Heartbeat { time: edge::now_ms(), cursor, behind: beat.behind }))
     }
 

@@ -201,6 +201,11 @@ pub enum LogFormat {
     Json,
 }
 
+/// The longest interval.
+const HOUR_MS: u64 = 3_600_000;
+/// The most memory, or room on the disk, of one kind: a pebibyte.
+const STORE_BYTES_MAX: u64 = 1 << 50;
+
 impl Default for Config {
     fn default() -> Self {
         Self::load(None, std::iter::empty(), &[]).expect("the default file is valid, as a test shows")
@@ -260,19 +265,25 @@ impl Config {
         if self.listen.connections_max == 0 || self.listen.connections_per_address_max == 0 {
             return value("listen.connections_max", "must be at least 1, in all and per address");
         }
-        if self.auth.hashes_at_once == 0 || self.auth.address_attempts == 0 || self.auth.address_sign_ups == 0 {
-            return value("auth", "every number must be at least 1");
-        }
-        let session = &self.session;
-        for (key, ms, least) in [
-            ("session.heartbeat_ms", session.heartbeat_ms, 50),
-            ("session.typing_ms", session.typing_ms, 10),
-            ("session.merge_ms", session.merge_ms, 1),
-            ("session.grace_ms", session.grace_ms, 0),
-            ("session.drain_ms", session.drain_ms, 0),
+        let (session, auth, store) = (&self.session, &self.auth, &self.store);
+        for (key, number, least, most) in [
+            ("session.heartbeat_ms", session.heartbeat_ms, 50, HOUR_MS),
+            ("session.typing_ms", session.typing_ms, 10, HOUR_MS),
+            ("session.merge_ms", session.merge_ms, 1, HOUR_MS),
+            ("session.grace_ms", session.grace_ms, 0, HOUR_MS),
+            ("session.drain_ms", session.drain_ms, 0, HOUR_MS),
+            ("auth.hashes_at_once", auth.hashes_at_once as u64, 1, 256),
+            ("auth.address_attempts", auth.address_attempts, 1, 1_000_000),
+            ("auth.address_sign_ups", auth.address_sign_ups, 1, 1_000_000),
+            ("store.cache_bytes", store.cache_bytes, 0, STORE_BYTES_MAX),
+            ("store.memtable_bytes", store.memtable_bytes, 1 << 16, STORE_BYTES_MAX),
+            ("store.segment_bytes", store.segment_bytes, 1 << 16, STORE_BYTES_MAX),
+            ("store.log_bytes", store.log_bytes, 1 << 16, STORE_BYTES_MAX),
+            ("store.low_water_bytes", store.low_water_bytes, 0, STORE_BYTES_MAX),
+            ("store.reserve_bytes", store.reserve_bytes, 0, STORE_BYTES_MAX),
         ] {
-            if !(least..=3_600_000).contains(&ms) {
-                return Err(ConfigError::Value { key, what: format!("must be {least} to 3600000 milliseconds") });
+            if !(least..=most).contains(&number) {
+                return Err(ConfigError::Value { key, what: format!("must be {least} to {most}") });
             }
         }
         Ok(())

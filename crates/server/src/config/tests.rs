@@ -81,3 +81,17 @@ fn intervals_have_bounds() {
     assert!(error(load("", &[], &[("session.merge_ms", "3600001")])).contains("session.merge_ms"));
     assert!(error(load("", &[], &[("server.closed_community", "false")])).contains("closed_community"));
 }
+
+#[test]
+fn numbers_out_of_bounds_are_named() {
+    for (key, wrong, bounds) in [
+        ("session.heartbeat_ms", "49", "50 to 3600000"),
+        ("auth.hashes_at_once", "0", "1 to 256"),
+        ("auth.address_attempts", "9000000000", "1 to 1000000"),
+        ("store.low_water_bytes", "9000000000000000000", "0 to 1125899906842624"),
+        ("store.segment_bytes", "1", "65536 to"),
+    ] {
+        let told = error(load("", &[], &[(key, wrong)]));
+        assert!(told.contains(key) && told.contains(bounds), "{told}");
+    }
+}

@@ -89,6 +89,7 @@ fn decided(shared: &Arc<Shared>, number: u64, mut batch: Batch) {
             refuse(batch, &answer);
             // After the answers: see `Intake::refuse_all`.
             shared.generation.fetch_add(1, Ordering::AcqRel);
+            shared.intake.wake();
         }
     }
 }

@@ -26,12 +26,14 @@ pub struct Intake {
 struct State {
     queue: LocalQueue,
     generation: u64,
+    /// Whoever takes is to come back, with or without commands.
+    woken: bool,
     stopping: bool,
 }
 
 impl Intake {
     pub(super) fn new() -> Self {
-        let state = State { queue: LocalQueue::default(), generation: 0, stopping: false };
+        let state = State { queue: LocalQueue::default(), generation: 0, woken: false, stopping: false };
         Self { state: Mutex::new(state), filled: Condvar::new(), room: Notify::new() }
     }
 
@@ -90,13 +92,20 @@ impl Intake {
         }
     }
 
-    /// Waits until commands are there or `patience` is over, and takes a batch of them. `None`
-    /// once the queue has been stopped and is empty.
+    /// Has [`Intake::take`] come back at once.
+    pub(super) fn wake(&self) {
+        self.lock().woken = true;
+        self.filled.notify_one();
+    }
+
+    /// Waits until commands are there, somebody wakes it or `patience` is over, and takes a batch
+    /// of them. `None` once the queue has been stopped and is empty.
     pub(super) fn take(&self, patience: Duration) -> Option<Vec<Submission>> {
         let mut state = self.lock();
-        if state.queue.is_empty() && !state.stopping {
+        if state.queue.is_empty() && !state.stopping && !state.woken {
             state = self.filled.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0;
         }
+        state.woken = false;
         if state.queue.is_empty() && state.stopping {
             return None;
         }

@@ -11,7 +11,7 @@ use chirrup_core::aggregate::{Action, AggregateId, Command, Origin};
 use chirrup_core::user;
 use chirrup_engine::batch::Submission;
 use chirrup_engine::presence;
-use chirrup_store::kv::{CommitError, Row};
+use chirrup_store::kv::{self, CommitError, Row};
 
 use super::committer::Job;
 use super::{Shared, lock};
@@ -44,14 +44,21 @@ impl Bell {
     }
 }
 
-/// Runs until the machine stops; then writes what is left.
-pub(super) fn run(shared: &Arc<Shared>, jobs: &SyncSender<Job>, merge: Duration) {
+/// Runs until the machine stops; then writes what is left. Tells `at_rest` when no effect is left
+/// to send, or none can be.
+pub(super) fn run(shared: &Arc<Shared>, jobs: &SyncSender<Job>, merge: Duration, at_rest: &SyncSender<()>) {
     let mut notes = VecDeque::new();
     let mut flushed = edge::instant();
+    // What the last run left is looked at now.
+    shared.keeper.ring();
     loop {
         shared.keeper.wait(PATIENCE.min(merge));
         let stopping = shared.stopping.load(Ordering::Acquire);
         send_effects(shared);
+        if shared.kv.status() != kv::Status::Ready || lock(&shared.effects).is_idle() {
+            // Heard once, at the start.
+            let _ = at_rest.try_send(());
+        }
         send_notes(shared, &mut notes);
         shared.tell_presence(edge::now_ms());
         if stopping || due(flushed, merge) || shared.positions.needs_flush() {

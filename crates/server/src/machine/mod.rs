@@ -8,7 +8,7 @@ mod keeper;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -38,6 +38,9 @@ pub use intake::{Intake, Stale};
 pub const READS_MAX: usize = 64;
 /// How long the runner waits for commands before it looks whether it should stop.
 const RUNNER_PATIENCE: Duration = Duration::from_millis(200);
+
+/// How long a start waits for what the last run left to do.
+const OWED_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Intervals of the machine.
 #[derive(Clone, Copy, Debug)]
@@ -140,6 +143,7 @@ impl Machine {
             kv,
         });
         let (jobs, work) = committer::channel();
+        let (rests, at_rest) = sync_channel(1);
         let runner = Runner::new(Arc::clone(&shared.kv), recovered.epoch);
         let threads = vec![
             spawn("committer", &shared, move |shared| committer::run(shared, &work)),
@@ -147,8 +151,13 @@ impl Machine {
                 let jobs = jobs.clone();
                 move |shared| run(shared, runner, &jobs)
             }),
-            spawn("keeper", &shared, move |shared| keeper::run(shared, &jobs, options.merge)),
+            spawn("keeper", &shared, move |shared| keeper::run(shared, &jobs, options.merge, &rests)),
         ];
+        // What follows from the last run's changes is done first, so that a client whose retry is
+        // answered `duplicate` finds it done. A store that takes nothing is served all the same.
+        if at_rest.recv_timeout(OWED_PATIENCE).is_err() {
+            tracing::warn!("what follows from the last changes before the stop is done later");
+        }
         Ok(Arc::new(Self {
             shared,
             key: recovered.key,
