@@ -32,6 +32,8 @@ use failure::Failure;
 #[global_allocator]
 static HEAP: chirrup_server::heap::CountingAllocator = chirrup_server::heap::CountingAllocator;
 
+const _: () = assert!(!chirrup_mutants::ENABLED, "rules can be broken in this build: it must be `chirrup-mutant` alone");
+
 /// A chat server, and a client for it.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true, after_help = failure::HELP)]

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chirrup_core::aggregate::{Command, Origin, SHARDS, Stamp};
 use chirrup_core::effects::effects;
 use chirrup_core::event::Event;
+use chirrup_mutants::{kill_point, mutant};
 use chirrup_store::keys;
 use chirrup_store::kv::{Kv, ReadError, Row};
 use chirrup_store::offset::Offset;
@@ -104,7 +105,7 @@ impl EffectReader {
             shards.push(Shard {
                 mark,
                 saved: mark,
-                read: mark,
+                read: if mutant!(EffectAtMostOnce) { *wanted } else { mark },
                 wanted: *wanted,
                 outstanding: BTreeMap::new(),
                 round: 0,
@@ -215,6 +216,7 @@ impl EffectReader {
 
     /// Makes an event's effects ready to be sent.
     fn send(&mut self, shard: u8, entry: &Entry, event: &Event, stamp: &impl Fn() -> Stamp) {
+        kill_point!(EffectsUnsent);
         let sent = effects(&entry.aggregate, event);
         let state = &mut self.shards[usize::from(shard)];
         let (offset, round) = (entry.offset, state.round);

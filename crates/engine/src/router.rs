@@ -30,6 +30,7 @@ use bytes::Bytes;
 use chirrup_core::aggregate::AggregateId;
 use chirrup_core::ids::{ConversationId, DeviceId, Seq, Time, UserId};
 use chirrup_core::visibility::Intervals;
+use chirrup_mutants::mutant;
 use chirrup_protocol::error::Error;
 use chirrup_protocol::limits::RECEIPTS_MEMBERS_MAX;
 use chirrup_protocol::push::{Head, PositionUpdated, Push, Reconnect, Typing};
@@ -148,7 +149,14 @@ impl Router {
 
     /// Fans out what became durable, in order. Each connection is woken once, at the end.
     pub fn publish(&mut self, batch: &[Published]) {
-        for Published { aggregate, shard, offset, event } in batch {
+        if mutant!(FanOutReordered) {
+            return self.publish_each(batch.iter().rev());
+        }
+        self.publish_each(batch.iter());
+    }
+
+    fn publish_each<'a>(&mut self, events: impl Iterator<Item = &'a Published>) {
+        for Published { aggregate, shard, offset, event } in events {
             match aggregate {
                 AggregateId::Conversation(conversation) => {
                     self.heads.note(*conversation, event.seq(), *offset);

@@ -12,6 +12,7 @@ use std::collections::{HashMap, HashSet};
 use chirrup_core::aggregate::AggregateId;
 use chirrup_core::event::Fact;
 use chirrup_core::ids::{ConversationId, Seq, UserId};
+use chirrup_mutants::mutant;
 use chirrup_protocol::limits::CONVERSATIONS_PAGE_MAX;
 use chirrup_protocol::reply::SyncPage;
 use chirrup_store::kv::ReadError;
@@ -188,7 +189,8 @@ impl<'a> Sessions<'a> {
 
 /// The offset of an aggregate's shard.
 fn offset(marks: &Marks, aggregate: &AggregateId) -> Offset {
-    marks[usize::from(aggregate.shard())]
+    let mark = marks[usize::from(aggregate.shard())];
+    if mutant!(ResumeOffByOne) { Offset { n: mark.n + 1, ..mark } } else { mark }
 }
 
 /// Puts down the conversations that an event of a user's log names.

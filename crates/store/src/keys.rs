@@ -6,6 +6,7 @@ use chirrup_core::conversation::BUCKET;
 use chirrup_core::hash::Hash;
 use chirrup_core::ids::{ClientId, ConversationId, Seq, UserId};
 use chirrup_core::rows::RowKey;
+use chirrup_mutants::mutant;
 
 use crate::kv::{Key, Range, Table};
 use crate::offset::Offset;
@@ -82,7 +83,7 @@ pub fn event_seq(sort: &[u8]) -> Option<Seq> {
 /// The verdict of a command.
 pub fn dedupe(aggregate: &AggregateId, sender: UserId, client_id: ClientId) -> Key {
     let mut partition = aggregate.bytes();
-    partition.extend_from_slice(&sender.0);
+    partition.extend_from_slice(if mutant!(DedupeIgnoresSender) { &[0; 16] } else { &sender.0 });
     Key::new(Table::Dedupe, partition, client_id.0)
 }
 

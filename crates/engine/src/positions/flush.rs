@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use chirrup_core::aggregate::SHARDS;
 use chirrup_core::event::Moved;
 use chirrup_core::ids::{ConversationId, UserId};
+use chirrup_mutants::mutant;
 use chirrup_store::keys;
 use chirrup_store::kv::limits::READ_ROWS;
 use chirrup_store::kv::{Key, Kv, ReadError, Row};
@@ -173,6 +174,9 @@ impl State {
             before.merge(derived);
             let mut position = before;
             if let Some(asked) = &asked {
+                if mutant!(ReadPositionSetBack) {
+                    position = asked.position;
+                }
                 position.merge(asked.position);
             }
             if position.read > before.read || self.owed.doubts(user, conversation) {

@@ -8,6 +8,7 @@ use chirrup_core::access::{View, view};
 use chirrup_core::event::{Event, Fact};
 use chirrup_core::ids::{ConversationId, Seq, UserId};
 use chirrup_core::visibility::Intervals;
+use chirrup_mutants::mutant;
 use chirrup_protocol::error::{Code, Error};
 
 use super::Router;
@@ -109,6 +110,7 @@ impl Router {
             let index = self.table.of_user(user)[at];
             match membership {
                 Membership::In(visible) => self.hear(index, conversation, seq, Arc::clone(visible)),
+                Membership::Out { .. } if mutant!(FormerMemberSubscribed) => {}
                 Membership::Out { readable } => self.unhear(index, conversation, seq, *readable),
             }
         }

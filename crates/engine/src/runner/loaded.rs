@@ -10,6 +10,7 @@ use chirrup_core::event::{Draft, Envelope, Event, Sealed};
 use chirrup_core::hash::{Hash, Salt};
 use chirrup_core::ids::{ClientId, Seq, UserId};
 use chirrup_core::rows::{Record, RowKey, RowValue, Rows};
+use chirrup_mutants::mutant;
 use chirrup_store::kv::{Kv, ReadError, Row};
 use chirrup_store::offset::Offset;
 use chirrup_store::record::{self, EventRow, StateRow};
@@ -132,7 +133,7 @@ impl Loaded {
     ) -> Result<Option<Answer>, ReadError> {
         let verdict = match self.verdicts.get(&(user, client_id)) {
             Some(verdict) => verdict.clone(),
-            None if self.state.head == 0 => return Ok(None),
+            None if self.state.head == 0 || mutant!(DedupeForgottenOnRestart) => return Ok(None),
             None => {
                 let key = keys::dedupe(aggregate, user, client_id);
                 match kv.get(std::slice::from_ref(&key))?.pop().flatten() {
@@ -234,6 +235,7 @@ impl Loaded {
         for key in self.rows.take_changed().into_iter().rev() {
             let value = self.rows.get(&key);
             match (&key, value) {
+                (RowKey::Event(_), Some(RowValue::Event(record))) if mutant!(DeletedBodyLeft) && record.deleted() => {}
                 (RowKey::Event(seq), Some(RowValue::Event(record))) => {
                     let offset = self.offsets.get(seq).copied().unwrap_or_default();
                     let timeline = record.event.envelope.fact.in_timeline();
@@ -256,7 +258,9 @@ impl Loaded {
 
     /// Between batches: what the store has now need not be kept.
     pub(super) fn rest(&mut self) {
-        self.verdicts.clear();
+        if !mutant!(DedupeForgottenOnRestart) {
+            self.verdicts.clear();
+        }
         self.offsets.clear();
         let keep = self.rows.len() <= ROWS_KEPT_MAX;
         self.rows.retain(|key| keep && matches!(key, RowKey::Member(_)));

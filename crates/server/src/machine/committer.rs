@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use chirrup_engine::batch::{Answer, Answerer, Batch};
+use chirrup_mutants::kill_point;
 use chirrup_store::kv::{CommitError, Row};
 use chirrup_store::offset::Offset;
 
@@ -48,7 +49,12 @@ pub(super) fn run(shared: &Arc<Shared>, jobs: &Receiver<Job>) {
                     refuse(batch, &Answer::StorageFull);
                 }
             }
-            Job::Rows(rows, done) => done(commit(shared, rows, false)),
+            Job::Rows(rows, done) => {
+                kill_point!(MarksUncommitted);
+                let result = commit(shared, rows, false);
+                kill_point!(MarksCommitted);
+                done(result);
+            }
         }
     }
 }
@@ -68,13 +74,17 @@ fn decided(shared: &Arc<Shared>, number: u64, mut batch: Batch) {
     let rows = std::mem::take(&mut batch.rows);
     match commit(shared, rows, batch.frees_room) {
         Ok(()) => {
+            kill_point!(Committed);
             shared.settled.store(number, Ordering::Release);
             shared.metrics.decided(batch.answers.len() as u64, batch.published.len() as u64);
             let answers = hold(shared, &batch.awaiting, batch.answers);
             shared.publish(&batch.published);
+            kill_point!(Published);
             for (answer, how) in answers {
                 answer(how);
+                kill_point!(Answering);
             }
+            kill_point!(Answered);
             if lock(&shared.effects).has_answered() {
                 // Those who wait for effects are told by the keeper, now and not at its next look.
                 shared.keeper.ring();

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use chirrup_mutants::kill_point;
 use lsm_tree::compaction::filter::{CompactionFilter, Context, Factory, ItemAccessor, Verdict};
 
 /// While thrown, merges fail with `io::ErrorKind::Interrupted`; what they had written is dropped.
@@ -45,6 +46,7 @@ impl Factory for AbortSwitch {
 
 impl CompactionFilter for AbortSwitch {
     fn filter_item(&mut self, _: ItemAccessor<'_>, _: &Context) -> lsm_tree::Result<Verdict> {
+        kill_point!(Merging);
         if self.is_thrown() {
             return Err(lsm_tree::Error::Io(io::ErrorKind::Interrupted.into()));
         }

@@ -10,6 +10,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use chirrup_mutants::{kill_point, mutant};
+
 use super::error::OpenError;
 use super::file::{FileLayer, LayerFile, Open, is_no_room};
 use super::frame::{self, Frame};
@@ -90,6 +92,7 @@ impl Segments {
         })?;
         let removed: Vec<Sealed> = state.sealed.drain(..removable).collect();
         drop(state);
+        kill_point!(LogUntrimmed);
         for sealed in removed {
             self.files.remove(&segment::path(&self.dir, sealed.sequence))?;
         }
@@ -231,11 +234,18 @@ impl Log {
             self.next_segment(frame.len(), scarce)?;
         }
         let number = self.next_number;
+        let half = frame.payload().len() / 2;
         let bytes = frame.seal(self.active.salt, number);
+        kill_point!(LogUnwritten);
+        kill_point!(LogTorn, self.active.file.write_all_at(&bytes[..half], self.active.end));
         if let Err(error) = self.active.file.write_all_at(bytes, self.active.end) {
             return Err(self.unwrite(error));
         }
-        self.active.file.sync().map_err(|error| AppendError::Broken(format!("failed to sync the log: {error}")))?;
+        kill_point!(LogWritten);
+        if !mutant!(AckBeforeSync) {
+            self.active.file.sync().map_err(|error| AppendError::Broken(format!("failed to sync the log: {error}")))?;
+        }
+        kill_point!(LogSynced);
         self.active.end += frame.len();
         self.next_number += 1;
         Ok(number)
@@ -270,6 +280,7 @@ impl Log {
             salt: segments.files.random().map_err(classify("draw a random number for"))?,
         };
         install(&segments, file.as_ref(), &name, &header).map_err(classify("begin"))?;
+        kill_point!(SegmentBegun);
         let mut state = segments.lock();
         state
             .manifest

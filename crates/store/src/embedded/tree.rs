@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use byteview::ByteView;
+use chirrup_mutants::kill_point;
 
 use super::error::OpenError;
 use super::memtable::{Memtable, Rows};
@@ -104,7 +105,9 @@ impl Tree {
     /// caller at a time.
     pub(super) fn flush(&self) -> Result<bool, TablesError> {
         let Some(oldest) = self.view().sealed.first().cloned() else { return Ok(false) };
+        kill_point!(FlushBegun);
         self.tables.write(oldest.all(), oldest.last())?;
+        kill_point!(FlushWritten);
         let files = self.tables.reader();
         self.change_view(|view| {
             view.sealed.remove(0);
@@ -118,6 +121,7 @@ impl Tree {
     pub(super) fn merge_files(&self) -> Result<bool, TablesError> {
         let merged = self.tables.merge()?;
         if merged {
+            kill_point!(MergeWritten);
             let files = self.tables.reader();
             self.change_view(|view| view.turn_to(files));
         }
