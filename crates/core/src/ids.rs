@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
+use crate::hash::ServerKey;
+
 /// Text that is not an id of the expected kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not {expected}: {text:?}")]
@@ -18,15 +20,23 @@ pub struct IdError {
 /// Lower-case Crockford base 32: no `i`, `l`, `o`, `u`.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-fn encode32(bytes: [u8; 16], out: &mut String) {
-    let value = u128::from_be_bytes(bytes);
-    for i in (0..26).rev() {
-        out.push(char::from(ALPHABET[((value >> (i * 5)) & 31) as usize]));
+/// Characters of an id behind its prefix.
+const DIGITS: usize = 26;
+
+/// Writes an id at once, behind its prefix of two letters: every answer has some.
+fn write32(prefix: &str, bytes: [u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut text = [0; 2 + DIGITS];
+    text[..2].copy_from_slice(prefix.as_bytes());
+    let mut rest = u128::from_be_bytes(bytes);
+    for digit in text[2..].iter_mut().rev() {
+        *digit = ALPHABET[(rest & 31) as usize];
+        rest >>= 5;
     }
+    f.write_str(std::str::from_utf8(&text).expect("letters and digits"))
 }
 
 fn decode32(text: &str) -> Option<[u8; 16]> {
-    if text.len() != 26 {
+    if text.len() != DIGITS {
         return None;
     }
     let mut value: u128 = 0;
@@ -48,10 +58,7 @@ macro_rules! id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let mut text = String::with_capacity(28);
-                text.push_str($prefix);
-                encode32(self.0, &mut text);
-                f.write_str(&text)
+                write32($prefix, self.0, f)
             }
         }
 
@@ -98,20 +105,31 @@ id!(
     DeviceId, "d_", "a device id"
 );
 
+impl ConversationId {
+    /// Of the direct conversation of two users, whoever begins it.
+    pub fn direct(key: &ServerKey, one: UserId, other: UserId) -> Self {
+        Self(key.id("direct", &[&one.min(other).0, &one.max(other).0]))
+    }
+}
+
 /// The id that a client gives a command once and keeps across retries: a UUID, version 7 by
 /// convention (its time makes the rows of dedupe grow). Any 128 bits are taken.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub [u8; 16]);
 
 impl fmt::Display for ClientId {
+    /// Written at once: a page of history has one for each message.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [b'-'; UUID_CHARS];
+        let mut at = 0;
         for (i, byte) in self.0.iter().enumerate() {
-            if matches!(i, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
-            }
-            write!(f, "{byte:02x}")?;
+            at += usize::from(matches!(i, 4 | 6 | 8 | 10));
+            text[at] = HEX[usize::from(byte >> 4)];
+            text[at + 1] = HEX[usize::from(byte & 15)];
+            at += 2;
         }
-        Ok(())
+        f.write_str(std::str::from_utf8(&text).expect("digits and hyphens"))
     }
 }
 
@@ -130,9 +148,12 @@ impl FromStr for ClientId {
     }
 }
 
+/// Characters of a UUID in its hyphenated form.
+const UUID_CHARS: usize = 36;
+
 fn parse_uuid(text: &str) -> Option<[u8; 16]> {
     let bytes = text.as_bytes();
-    if bytes.len() != 36 {
+    if bytes.len() != UUID_CHARS {
         return None;
     }
     let mut out = [0_u8; 16];
@@ -184,9 +205,25 @@ mod tests {
         for bytes in [[0; 16], [255; 16], *b"0123456789abcdef"] {
             let id = UserId(bytes);
             assert_eq!(id.to_string().parse(), Ok(id));
+            assert_eq!(id.to_string().len(), 28);
             let client = ClientId(bytes);
             assert_eq!(client.to_string().parse(), Ok(client));
         }
+    }
+
+    #[test]
+    fn ids_have_a_prefix_and_base_32() {
+        assert_eq!(UserId([0; 16]).to_string(), "u_00000000000000000000000000");
+        assert_eq!(ConversationId([255; 16]).to_string(), "c_7zzzzzzzzzzzzzzzzzzzzzzzzz");
+        assert_eq!(DeviceId(1_u128.to_be_bytes()).to_string(), "d_00000000000000000000000001");
+    }
+
+    #[test]
+    fn client_ids_have_the_hyphenated_form_of_a_uuid() {
+        let bytes = std::array::from_fn(|i| (i * 17) as u8);
+        assert_eq!(ClientId(bytes).to_string(), "00112233-4455-6677-8899-aabbccddeeff");
+        assert_eq!(ClientId([0xa5; 16]).to_string(), "a5a5a5a5-a5a5-a5a5-a5a5-a5a5a5a5a5a5");
+        assert_eq!("00112233-4455-6677-8899-AABBCCDDEEFF".parse(), Ok(ClientId(bytes)), "either case is read");
     }
 
     #[test]

@@ -2,12 +2,15 @@
 //! (P-6). A pure machine: time is handed in, and every call first does what has become due. The
 //! cost of a change is counted in watchers, never in members.
 //!
-//! Must not know: clocks, sockets, stores, who shares a conversation with whom (the caller only
-//! watches users whom the watcher may see).
+//! Must not know: clocks, sockets, stores, who shares a conversation with whom. The caller only
+//! watches users whom the watcher may see, and tells when that may have ended (`parting`).
+
+mod parting;
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::ids::{Time, UserId};
+pub use parting::Doubt;
 
 /// Last active times that may wait to be stored while the store takes none; further ones are
 /// dropped, and what the store has stays.
@@ -36,6 +39,13 @@ pub struct Seen {
     pub last_active: Option<Time>,
 }
 
+impl Seen {
+    /// How somebody is seen with whom one shares no conversation.
+    pub fn stranger(user: UserId) -> Self {
+        Self { user, status: Status::Offline, last_active: None }
+    }
+}
+
 /// Something that a watching connection is to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
@@ -52,7 +62,10 @@ struct Connection {
     idle: bool,
     /// A change did not reach it.
     missed: bool,
+    /// As asked for; those who have become strangers since are not among the `watchers`.
     watched: Box<[UserId]>,
+    /// The number of the `watch` that asked for them.
+    watch: u64,
 }
 
 /// Somebody with a connection in the foreground, or within the grace after the last.
@@ -96,6 +109,14 @@ pub struct Presence {
     people: HashMap<UserId, Person>,
     /// (watched, watching connection).
     watchers: BTreeSet<(UserId, u64)>,
+    /// (watching user, watching connection).
+    watching: BTreeSet<(UserId, u64)>,
+    /// Calls of [`Presence::watch`].
+    watches: u64,
+    /// Memberships that ended, and users of whom it is in doubt whether they still share a
+    /// conversation with those who watch them and those whom they watch.
+    memberships_ended: u64,
+    doubted: BTreeSet<UserId>,
     /// Ends of graces, in elapsed milliseconds.
     due: BTreeSet<(u64, UserId)>,
     /// Last active times to store, and those that are being stored.
@@ -113,6 +134,10 @@ impl Presence {
             connections: HashMap::new(),
             people: HashMap::new(),
             watchers: BTreeSet::new(),
+            watching: BTreeSet::new(),
+            watches: 0,
+            memberships_ended: 0,
+            doubted: BTreeSet::new(),
             due: BTreeSet::new(),
             activity: HashMap::new(),
             storing: HashMap::new(),
@@ -127,7 +152,8 @@ impl Presence {
         if self.connections.contains_key(&connection) {
             return;
         }
-        self.connections.insert(connection, Connection { user, background, idle: false, missed: false, watched: Box::default() });
+        let new = Connection { user, background, idle: false, missed: false, watched: Box::default(), watch: 0 };
+        self.connections.insert(connection, new);
         if background {
             return;
         }
@@ -148,6 +174,7 @@ impl Presence {
         for watched in &gone.watched {
             self.watchers.remove(&(*watched, connection));
         }
+        self.watching.remove(&(gone.user, connection));
         if gone.background {
             return;
         }
@@ -191,11 +218,13 @@ impl Presence {
     pub fn watch(&mut self, connection: u64, users: &[UserId], now_ms: Time) -> Vec<Seen> {
         self.tick(now_ms);
         if let Some(known) = self.connections.get_mut(&connection) {
-            known.missed = false;
+            self.watches += 1;
+            (known.missed, known.watch) = (false, self.watches);
             for watched in std::mem::replace(&mut known.watched, users.into()) {
                 self.watchers.remove(&(watched, connection));
             }
             self.watchers.extend(users.iter().map(|user| (*user, connection)));
+            self.watching.insert((known.user, connection));
         }
         users.iter().map(|user| self.seen(*user)).collect()
     }
@@ -241,7 +270,8 @@ impl Presence {
             return Vec::new();
         }
         let watched = known.watched.clone();
-        watched.iter().map(|user| self.seen(*user)).collect()
+        let seen = |user| if self.watchers.contains(&(user, connection)) { self.seen(user) } else { Seen::stranger(user) };
+        watched.iter().map(|user| seen(*user)).collect()
     }
 
     /// Last active times to store, each user once; to be asked for at most once a second. Empty
@@ -289,9 +319,14 @@ impl Presence {
     }
 
     fn tell(&mut self, seen: Seen) {
-        let watching = self.watchers.range((seen.user, 0)..=(seen.user, u64::MAX));
-        self.changes.extend(watching.map(|(_, connection)| Change { connection: *connection, seen }));
+        let watching = of(&self.watchers, seen.user);
+        self.changes.extend(watching.map(|connection| Change { connection, seen }));
     }
+}
+
+/// The connections beside this user.
+fn of(pairs: &BTreeSet<(UserId, u64)>, user: UserId) -> impl Iterator<Item = u64> + '_ {
+    pairs.range((user, 0)..=(user, u64::MAX)).map(|(_, connection)| *connection)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //!
 //! Must not know: connections, commands, how anything came to be written.
 
+mod budget;
 mod conversation;
 mod counts;
 mod history;
@@ -30,6 +31,7 @@ use chirrup_store::record::PositionRow;
 use crate::batch::Published;
 use kept::Kept;
 
+pub use budget::PAGE_TEXT_BYTES_MAX;
 pub(crate) use conversation::Listed;
 pub use history::Which;
 pub use members::TimelinePlace;

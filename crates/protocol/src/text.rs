@@ -24,7 +24,10 @@ pub mod option {
 
     /// Writes the id's text, or null.
     pub fn serialize<T: Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
-        value.as_ref().map(ToString::to_string).serialize(serializer)
+        match value {
+            Some(id) => serializer.collect_str(id),
+            None => serializer.serialize_none(),
+        }
     }
 
     /// Reads an id's text, or null.

@@ -78,6 +78,64 @@ fn a_missed_change_is_told_again_once() {
     assert_eq!(presence.take_missed(9), []);
 }
 
+/// Of a doubt about somebody: all others.
+fn part_all(presence: &mut Presence) -> Option<Doubt> {
+    let doubt = presence.take_doubt()?;
+    presence.part(&doubt, &doubt.others);
+    Some(doubt)
+}
+
+#[test]
+fn p16_strangers_are_seen_offline_once_and_then_no_more() {
+    let mut presence = Presence::new(0);
+    for n in 1..=3_u8 {
+        presence.connect(n.into(), user(n), false, 1_000);
+    }
+    presence.watch(1, &[user(1), user(2), user(3), user(4)], 1_000);
+    presence.watch(2, &[user(1)], 1_000);
+    assert!(!presence.membership_ended(user(5)), "nobody watches them, and they watch nobody");
+    assert!(presence.membership_ended(user(1)));
+    let doubt = presence.take_doubt().unwrap();
+    assert_eq!((doubt.user, &doubt.others[..]), (user(1), &[user(2), user(3), user(4)][..]));
+    assert_eq!(presence.take_doubt(), None);
+    presence.part(&doubt, &[user(2), user(4)]);
+    let told = |connection, who| Change { connection, seen: seen(who, Status::Offline, None) };
+    assert_eq!(presence.take_changes(), [told(1, 2), told(2, 1), told(1, 4)]);
+    presence.part(&doubt, &[user(2), user(4)]);
+    presence.idle(2, true, 2_000);
+    presence.idle(1, true, 2_000);
+    presence.connect(4, user(4), false, 2_000);
+    let own = Change { connection: 1, seen: seen(1, Status::Away, Some(2_000)) };
+    assert_eq!(presence.take_changes(), [own], "one sees oneself, and strangers no more");
+    presence.idle(3, true, 3_000);
+    assert_eq!(presence.take_changes(), [Change { connection: 1, seen: seen(3, Status::Away, Some(3_000)) }]);
+    presence.missed(1);
+    let all = [seen(1, Status::Away, Some(2_000)), told(1, 2).seen, seen(3, Status::Away, Some(3_000)), told(1, 4).seen];
+    assert_eq!(presence.take_missed(1), all, "what was lost is told again, and no more than that");
+    for n in 1..=4 {
+        presence.disconnect(n, 4_000);
+    }
+    assert!(presence.watchers.is_empty() && presence.watching.is_empty() && presence.doubted.is_empty());
+}
+
+#[test]
+fn p16_what_is_watched_anew_while_a_doubt_is_looked_at_stands() {
+    let mut presence = Presence::new(0);
+    presence.connect(1, user(1), false, 1_000);
+    presence.watch(1, &[user(2)], 1_000);
+    presence.membership_ended(user(2));
+    let doubt = presence.take_doubt().unwrap();
+    presence.watch(1, &[user(2)], 1_000);
+    presence.part(&doubt, &[user(2)]);
+    presence.connect(2, user(2), false, 2_000);
+    assert_eq!(presence.take_changes(), [Change { connection: 1, seen: seen(2, Status::Online, None) }]);
+    assert_eq!(presence.memberships_ended(), 1);
+    assert!(presence.doubt(user(1)));
+    assert_eq!(part_all(&mut presence).map(|doubt| doubt.others), Some(vec![user(2)]));
+    assert_eq!(presence.take_changes(), [Change { connection: 1, seen: seen(2, Status::Offline, None) }]);
+    assert!(!presence.doubt(user(2)), "the pair has ended");
+}
+
 #[test]
 fn activity_is_kept_until_it_is_stored() {
     let mut presence = Presence::new(0);
@@ -111,6 +169,7 @@ enum Op {
     Disconnect(usize),
     Idle(usize, bool),
     Watch(usize, Vec<u8>),
+    Part(u8, u8),
     Wait(u64),
 }
 
@@ -120,6 +179,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => any::<usize>().prop_map(Op::Disconnect),
         3 => (any::<usize>(), any::<bool>()).prop_map(|(at, idle)| Op::Idle(at, idle)),
         1 => (any::<usize>(), prop::collection::vec(0..5_u8, 0..4)).prop_map(|(at, users)| Op::Watch(at, users)),
+        1 => (0..5_u8, 1..5_u8).prop_map(|(one, further)| Op::Part(one, (one + further) % 5)),
         4 => (0..2 * GRACE_MS).prop_map(Op::Wait),
     ]
 }
@@ -170,12 +230,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     /// Over random histories everybody is seen as the definition says, and every watcher that
-    /// applies the changes to what it was told sees the same.
+    /// applies the changes to what it was told sees the same, but strangers offline.
     #[test]
     fn p12_presence_equals_its_definition(ops in prop::collection::vec(op(), 1..60)) {
         let mut presence = Presence::new(GRACE_MS);
         let mut history: Vec<Stretch> = Vec::new();
         let mut told: HashMap<(u64, UserId), Status> = HashMap::new();
+        let mut strangers: BTreeSet<(UserId, UserId)> = BTreeSet::new();
         let mut live: Vec<u64> = Vec::new();
         let mut now: Time = 1_000_000;
         for (at, op) in ops.into_iter().enumerate() {
@@ -209,10 +270,22 @@ proptest! {
                 }
                 Op::Watch(n, users) => {
                     let Some(connection) = pick(n) else { continue };
-                    let users: Vec<UserId> = users.into_iter().map(user).collect();
+                    let own = presence.connections[&connection].user;
+                    let users = users.into_iter().map(user).filter(|other| !strangers.contains(&(own, *other)));
+                    let users: Vec<UserId> = users.collect();
                     told.retain(|(c, _), _| *c != connection);
                     for seen in presence.watch(connection, &users, now) {
                         told.insert((connection, seen.user), seen.status);
+                    }
+                }
+                Op::Part(one, other) => {
+                    presence.tick(now);
+                    let (one, other) = (user(one), user(other));
+                    strangers.extend([(one, other), (other, one)]);
+                    presence.membership_ended(one);
+                    while let Some(doubt) = presence.take_doubt() {
+                        let found: Vec<_> = doubt.others.iter().copied().filter(|o| strangers.contains(&(doubt.user, *o))).collect();
+                        presence.part(&doubt, &found);
                     }
                 }
                 Op::Wait(ms) => {
@@ -228,9 +301,11 @@ proptest! {
             for who in 0..5 {
                 let (status, last_active) = defined(&history, who, now);
                 prop_assert_eq!(presence.seen(user(who)), seen(who, status, last_active));
-                for ((_, watched), status_told) in &told {
+                for ((connection, watched), status_told) in &told {
+                    let watcher = presence.connections[connection].user;
                     if *watched == user(who) {
-                        prop_assert_eq!(*status_told, status);
+                        let stranger = strangers.contains(&(watcher, user(who)));
+                        prop_assert_eq!(*status_told, if stranger { Status::Offline } else { status });
                     }
                 }
             }

@@ -15,6 +15,7 @@ use chirrup_store::keys::{self, Class};
 use chirrup_store::kv::ReadError;
 use chirrup_store::{log, record};
 
+use super::budget::{Budget, PAGE_TEXT_BYTES_MAX, ROWS_AT_ONCE, of_message};
 use super::log::{Reader, lost};
 use super::{ViewError, Views};
 
@@ -52,7 +53,8 @@ pub(super) enum Towards {
 impl Views {
     /// A page of messages as they stand, oldest first: of the timeline, or of the thread of
     /// `thread_root` (itself not among them). Those that the user may not see are passed over;
-    /// deleted ones are there, without text. `limit` is cut to 1 to 100.
+    /// deleted ones are there, without text. `limit` is cut to 1 to 100; a page of long messages is
+    /// shorter ([`PAGE_TEXT_BYTES_MAX`]).
     ///
     /// # Errors
     /// [`ViewError::NotFound`] for who may see nothing of the conversation;
@@ -85,10 +87,8 @@ impl Views {
         {
             self.visible_message(conversation, &reader, root)?;
         }
-        // Around a seq: half of the page is older, unless one side has less.
-        let few_older = older.len().min(if want_newer == 0 { want_older } else { want_older / 2 });
-        let take_newer = newer.len().min(want_newer).min(limit - few_older);
-        let take_older = older.len().min(want_older).min(limit - take_newer);
+        let sides = (&older[..older.len().min(want_older)], &newer[..newer.len().min(want_newer)]);
+        let (take_older, take_newer) = fitting(sides.0, sides.1, limit);
         let (more_before, more_after) = (older.len() > take_older, newer.len() > take_newer);
         older.truncate(take_older);
         newer.truncate(take_newer);
@@ -96,7 +96,8 @@ impl Views {
         Ok(History { messages, more_before, more_after, head: reader.last })
     }
 
-    /// The visible messages of a run of seqs, from its end or its beginning on, at most `limit`.
+    /// The visible messages of a run of seqs, from its end or its beginning on, at most `limit`, or
+    /// the first that are more than a page has room for.
     pub(super) fn messages(
         &self,
         conversation: ConversationId,
@@ -114,9 +115,9 @@ impl Views {
         if towards == Towards::Older {
             runs.reverse();
         }
-        let mut walk = Walk { views: self, conversation, towards, limit, found: Vec::new() };
+        let mut walk = Walk { views: self, conversation, towards, limit, found: Vec::new(), bytes: 0 };
         for run in runs {
-            if walk.found.len() == limit {
+            if walk.is_done() {
                 break;
             }
             match place {
@@ -139,16 +140,57 @@ impl Views {
     }
 }
 
-/// A walk along a conversation, which ends with `limit` messages found.
+/// How many of the nearest messages on both sides of a cut make a page: turn by turn from either
+/// side, so that half of the page is older unless one side has less, until the page is full.
+fn fitting(older: &[Record], newer: &[Record], limit: usize) -> (usize, usize) {
+    let (mut of_older, mut of_newer, mut budget) = (0, 0, Budget::default());
+    while of_older + of_newer < limit {
+        let is_newer = of_newer < newer.len() && (of_newer <= of_older || of_older == older.len());
+        let (side, taken) = if is_newer { (newer, &mut of_newer) } else { (older, &mut of_older) };
+        match side.get(*taken) {
+            Some(next) if budget.take(of_message(next)) => *taken += 1,
+            _ => break,
+        }
+    }
+    (of_older, of_newer)
+}
+
+/// A walk along a conversation, which ends with `limit` messages found, or with more bytes of text
+/// than fit into a page.
 struct Walk<'a> {
     views: &'a Views,
     conversation: ConversationId,
     towards: Towards,
     limit: usize,
     found: Vec<Record>,
+    /// Of text that was found.
+    bytes: usize,
 }
 
 impl Walk<'_> {
+    fn is_done(&self) -> bool {
+        // One message stands in a page whatever its size: then it is not known yet what follows.
+        self.found.len() == self.limit || (self.found.len() > 1 && self.bytes > PAGE_TEXT_BYTES_MAX)
+    }
+
+    fn found(&mut self, record: Record) {
+        self.bytes += of_message(&record);
+        self.found.push(record);
+    }
+
+    /// How many rows to read next.
+    fn wanted(&self) -> usize {
+        ROWS_AT_ONCE.min(self.limit - self.found.len())
+    }
+
+    /// What is left of a run behind this seq.
+    fn rest(&self, run: &RangeInclusive<Seq>, seq: Seq) -> RangeInclusive<Seq> {
+        match self.towards {
+            Towards::Older => *run.start()..=seq - 1,
+            Towards::Newer => seq + 1..=*run.end(),
+        }
+    }
+
     /// Along the timeline. The bucket at the near end is read at once; beyond it only buckets that
     /// are known to hold messages.
     fn timeline(&mut self, run: &RangeInclusive<Seq>) -> Result<(), ReadError> {
@@ -156,11 +198,11 @@ impl Walk<'_> {
         let older = self.towards == Towards::Older;
         let mut at = if older { high } else { low };
         self.bucket(at, run)?;
-        while self.found.len() < self.limit && at != if older { low } else { high } {
+        while !self.is_done() && at != if older { low } else { high } {
             let (first, last) = if older { (low, at - 1) } else { (at + 1, high) };
             let rows = self.views.kv.range(&keys::seq_buckets(self.conversation, first, last, older, BUCKETS_PAGE))?;
             for number in rows.iter().filter_map(|(sort, _)| keys::number(sort)) {
-                if self.found.len() < self.limit {
+                if !self.is_done() {
                     at = number;
                     self.bucket(at, run)?;
                 }
@@ -174,34 +216,47 @@ impl Walk<'_> {
 
     /// Through the messages of a run within one bucket of the log.
     fn bucket(&mut self, bucket: u64, run: &RangeInclusive<Seq>) -> Result<(), ReadError> {
-        let from = (bucket * BUCKET).max(*run.start());
-        let until = (bucket * BUCKET + BUCKET - 1).min(*run.end());
         let aggregate = AggregateId::Conversation(self.conversation);
-        let wanted = self.limit - self.found.len();
-        let range = keys::events(&aggregate, Class::Timeline, from, until, self.towards == Towards::Older, wanted);
-        for entry in self.views.kv.range(&range)? {
-            self.found.push(log::decode(&range, &entry)?.record);
+        let mut run = (bucket * BUCKET).max(*run.start())..=(bucket * BUCKET + BUCKET - 1).min(*run.end());
+        while !run.is_empty() && !self.is_done() {
+            let wanted = self.wanted();
+            let range = keys::events(&aggregate, Class::Timeline, *run.start(), *run.end(), self.towards == Towards::Older, wanted);
+            let entries = self.views.kv.range(&range)?;
+            for entry in &entries {
+                let record = log::decode(&range, entry)?.record;
+                run = self.rest(&run, record.event.seq());
+                self.found(record);
+            }
+            if entries.len() < wanted {
+                break;
+            }
         }
         Ok(())
     }
 
     /// Through the replies of a thread.
     fn thread(&mut self, root: Seq, run: &RangeInclusive<Seq>) -> Result<(), ReadError> {
-        let wanted = self.limit - self.found.len();
         let older = self.towards == Towards::Older;
-        let range = keys::replies(self.conversation, root, *run.start(), *run.end(), older, wanted);
-        let seqs: Vec<Seq> = self.views.kv.range(&range)?.iter().filter_map(|(sort, _)| keys::reply_seq(sort)).collect();
-        if seqs.is_empty() {
-            return Ok(());
-        }
         let aggregate = AggregateId::Conversation(self.conversation);
-        // A reply stands in its thread only, or in the timeline too.
-        let places: Vec<_> = seqs.iter().flat_map(|seq| [false, true].map(|timeline| keys::event(&aggregate, *seq, timeline))).collect();
-        let values = self.views.kv.get(&places)?;
-        for ((seq, places), values) in seqs.iter().zip(places.chunks(2)).zip(values.chunks(2)) {
-            let found = places.iter().zip(values).find_map(|(place, value)| Some((place, value.as_ref()?)));
-            let (place, bytes) = found.ok_or_else(|| lost(&aggregate, *seq))?;
-            self.found.push(record::decode_event(place, bytes)?.record);
+        let mut run = run.clone();
+        while !run.is_empty() && !self.is_done() {
+            let wanted = self.wanted();
+            let range = keys::replies(self.conversation, root, *run.start(), *run.end(), older, wanted);
+            let seqs: Vec<Seq> = self.views.kv.range(&range)?.iter().filter_map(|(sort, _)| keys::reply_seq(sort)).collect();
+            let Some(last) = seqs.last() else { break };
+            // A reply stands in its thread only, or in the timeline too.
+            let places: Vec<_> =
+                seqs.iter().flat_map(|seq| [false, true].map(|timeline| keys::event(&aggregate, *seq, timeline))).collect();
+            let values = self.views.kv.get(&places)?;
+            for ((seq, places), values) in seqs.iter().zip(places.chunks(2)).zip(values.chunks(2)) {
+                let found = places.iter().zip(values).find_map(|(place, value)| Some((place, value.as_ref()?)));
+                let (place, bytes) = found.ok_or_else(|| lost(&aggregate, *seq))?;
+                self.found(record::decode_event(place, bytes)?.record);
+            }
+            run = self.rest(&run, *last);
+            if seqs.len() < wanted {
+                break;
+            }
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use chirrup_store::kv::{Key, ReadError};
 use chirrup_store::record::{self, EventRow};
 use chirrup_store::{log, record::StateRow};
 
+use super::budget::{Budget, ROWS_AT_ONCE, of_event};
 use super::{ViewError, Views};
 
 /// Events read at once while a state is brought forward: a stored state lags by up to 128.
@@ -113,7 +114,8 @@ impl Views {
     }
 
     /// A page of a conversation's events with `seq > after`, for a user: dense up to the highest
-    /// that they may see, each either whole or hidden. `limit` is cut to 1 to 500.
+    /// that they may see, each either whole or hidden. `limit` is cut to 1 to 500; a page of long
+    /// texts is shorter ([`super::PAGE_TEXT_BYTES_MAX`]).
     ///
     /// # Errors
     /// [`ViewError::NotFound`] for who may see nothing of it.
@@ -142,13 +144,25 @@ impl Views {
         if wanted == 0 {
             return Ok(Events { events: Vec::new(), head: last, digest: None });
         }
-        let rows = self.events(aggregate, after, wanted)?;
-        if rows.len() < wanted {
-            let missing = after + rows.len() as u64 + 1;
-            return Err(lost(aggregate, missing).into());
+        let (mut events, mut digest, mut budget) = (Vec::with_capacity(wanted), None, Budget::default());
+        while events.len() < wanted {
+            let from = after + events.len() as u64;
+            let asked = ROWS_AT_ONCE.min(wanted - events.len());
+            let rows = self.events(aggregate, from, asked)?;
+            if rows.len() < asked {
+                return Err(lost(aggregate, from + rows.len() as u64 + 1).into());
+            }
+            let before = events.len();
+            events.extend(rows.iter().map(&wire).take_while(|event| budget.take(of_event(event))));
+            let fitted = events.len() - before;
+            if let Some(row) = rows[..fitted].last() {
+                digest = Some(row.record.event.envelope.hash().to_string());
+            }
+            if fitted < asked {
+                break;
+            }
         }
-        let digest = rows.last().map(|row| row.record.event.envelope.hash().to_string());
-        Ok(Events { events: rows.iter().map(wire).collect(), head: last, digest })
+        Ok(Events { events, head: last, digest })
     }
 }
 

@@ -1,10 +1,11 @@
 //! People: profiles, names, logins, accounts; and the server's own state.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use chirrup_core::aggregate::{AggregateId, StateBody};
-use chirrup_core::hash::Hash;
-use chirrup_core::ids::{DeviceId, Time, UserId};
+use chirrup_core::hash::{Hash, ServerKey};
+use chirrup_core::ids::{ConversationId, DeviceId, Time, UserId};
 use chirrup_core::names;
 use chirrup_core::rows::{RowKey, RowValue};
 use chirrup_core::{server::Server, user};
@@ -79,6 +80,22 @@ impl Views {
     /// A user's logged-in devices, oldest first.
     pub fn devices(&self, user: UserId) -> Result<Vec<user::Device>, ReadError> {
         Ok(self.account(user)?.map(|user| user.devices).unwrap_or_default())
+    }
+
+    /// With which of these somebody shares a conversation that both are in, as their lists say;
+    /// the others are strangers, whose presence they do not see (P-6). Everybody is acquainted with
+    /// themselves.
+    pub fn acquainted(&self, key: &ServerKey, own: UserId, others: &[UserId]) -> Result<HashSet<UserId>, ReadError> {
+        let heard: HashSet<ConversationId> = self.subscriptions(own)?.into_iter().map(|s| s.conversation).collect();
+        let mut acquainted = HashSet::with_capacity(others.len());
+        for other in others {
+            // Nobody leaves a direct conversation, so that the other's list need not be read.
+            let known = *other == own || heard.contains(&ConversationId::direct(key, own, *other));
+            if known || self.subscriptions(*other)?.iter().any(|s| heard.contains(&s.conversation)) {
+                acquainted.insert(*other);
+            }
+        }
+        Ok(acquainted)
     }
 
     /// When a user was last active; none if that was never written.

@@ -4,6 +4,7 @@ mod checks;
 mod counts;
 mod group;
 mod histories;
+mod long;
 mod oracle;
 mod people;
 mod simple;

@@ -1,14 +1,15 @@
 //! Names, profiles, accounts, devices.
 
 use chirrup_core::aggregate::{Action, AggregateId};
-use chirrup_core::hash::Hash;
-use chirrup_core::ids::DeviceId;
-use chirrup_core::{server, user as core_user};
+use chirrup_core::event::{History, Leaver, Role};
+use chirrup_core::hash::{Hash, ServerKey};
+use chirrup_core::ids::{ConversationId, DeviceId};
+use chirrup_core::{conversation, server, user as core_user};
 use chirrup_store::keys;
 use chirrup_store::kv::{Kv, Row};
 use chirrup_store::record;
 
-use crate::testing::{World, user};
+use crate::testing::{World, conversation as nth, user};
 use crate::views::ViewError;
 
 fn ask(world: &mut World, who: u8, action: core_user::Action) {
@@ -93,4 +94,34 @@ fn all_accounts_are_listed_once_whatever_the_pages() {
         assert_eq!(seen, all, "pages of {limit}");
     }
     assert!(matches!(world.views.accounts(Some("no page"), 5), Err(ViewError::BadPage)));
+}
+
+#[test]
+fn p16_whoever_shares_no_conversation_any_more_is_a_stranger() {
+    let key = ServerKey([1; 32]);
+    let mut world = World::of(5);
+    let [own, direct, first, second, stranger] = [0, 1, 2, 3, 4].map(user);
+    world.act(ConversationId::direct(&key, own, direct), direct, conversation::Action::CreateDirect { with: own });
+    let group = |members: &[_]| conversation::Action::CreateGroup {
+        title: "a group".to_owned(),
+        history: History::Full,
+        leaver: Leaver::Keeps,
+        members: members.to_vec(),
+    };
+    world.act(nth(1), own, group(&[first, second]));
+    world.act(nth(2), second, group(&[own]));
+    let acquainted = |world: &World, who| {
+        let found = world.views.acquainted(&key, who, &[own, direct, first, second, stranger]).unwrap();
+        [own, direct, first, second, stranger].map(|other| found.contains(&other))
+    };
+    assert_eq!(acquainted(&world, own), [true, true, true, true, false]);
+    assert_eq!(acquainted(&world, direct), [true, true, false, false, false]);
+    assert_eq!(acquainted(&world, stranger), [false, false, false, false, true], "oneself");
+    world.act(nth(1), own, conversation::Action::Leave);
+    world.act(nth(1), own, conversation::Action::Remove { user: own });
+    assert_eq!(acquainted(&world, own), [true, true, true, true, false], "the last owner stays");
+    world.act(nth(1), own, conversation::Action::SetRole { user: first, role: Role::Owner });
+    world.act(nth(1), own, conversation::Action::Leave);
+    assert_eq!(acquainted(&world, own), [true, true, false, true, false], "the second shares another");
+    assert_eq!(acquainted(&world, first), [false, false, true, true, false]);
 }
