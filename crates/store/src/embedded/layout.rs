@@ -18,14 +18,14 @@ use super::error::OpenError;
 /// The only format this version reads and writes. It covers the log, the trees and the keys.
 pub const FORMAT: u32 = 1;
 
-const FORMAT_NAME: &str = "FORMAT";
+pub(super) const FORMAT_NAME: &str = "FORMAT";
 const LOCK_NAME: &str = "LOCK";
 const MAKING_NAME: &str = "MAKING";
 pub(super) const RESERVE_NAME: &str = "RESERVE";
 const FORMAT_PREFIX: &str = "chirrup embedded store, format ";
 
 /// What a new directory may hold besides: a file system's own.
-const IGNORED_NAMES: [&str; 2] = [LOCK_NAME, "lost+found"];
+pub(super) const IGNORED_NAMES: [&str; 2] = [LOCK_NAME, "lost+found"];
 
 /// A store's directory, locked while this lives.
 #[derive(Debug)]
@@ -59,12 +59,22 @@ impl Layout {
 
     /// The directory of the log.
     pub(super) fn log(&self) -> PathBuf {
-        self.root.join("log")
+        Self::log_of(&self.root)
     }
 
     /// The directory of the trees.
     pub(super) fn tables(&self) -> PathBuf {
-        self.root.join("tables")
+        Self::tables_of(&self.root)
+    }
+
+    /// The directory of the log of a store in `root`.
+    pub(super) fn log_of(root: &Path) -> PathBuf {
+        root.join("log")
+    }
+
+    /// The directory of the trees of a store in `root`.
+    pub(super) fn tables_of(root: &Path) -> PathBuf {
+        root.join("tables")
     }
 
     /// The store's directory.
@@ -100,7 +110,7 @@ impl Layout {
         }
         let format = self.root.join(FORMAT_NAME);
         let unfinished = self.root.join("FORMAT.unfinished");
-        write_durably(&unfinished, format!("{FORMAT_PREFIX}{FORMAT}\n").as_bytes())?;
+        write_durably(&unfinished, &format_file())?;
         fs::rename(&unfinished, &format).map_err(OpenError::io("rename", &unfinished))?;
         sync_dir(&self.root)?;
         fs::remove_file(&making).map_err(OpenError::io("remove", &making))?;
@@ -109,6 +119,11 @@ impl Layout {
         }
         Ok(())
     }
+}
+
+/// What the file that tells the format holds.
+pub(super) fn format_file() -> Vec<u8> {
+    format!("{FORMAT_PREFIX}{FORMAT}\n").into_bytes()
 }
 
 /// Whether there is a store of the known format; refuses any other.
@@ -139,17 +154,20 @@ fn lock(root: &Path) -> Result<File, OpenError> {
     }
 }
 
-fn names(dir: &Path) -> Result<Vec<String>, OpenError> {
+/// The names in a directory.
+pub(super) fn names(dir: &Path) -> Result<Vec<String>, OpenError> {
     let entries = fs::read_dir(dir).map_err(OpenError::io("list", dir))?;
     let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
     entries.map(name).collect::<io::Result<_>>().map_err(OpenError::io("list", dir))
 }
 
-fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
+/// Writes a file, durably but for its name.
+pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
     fs::write(path, bytes).map_err(OpenError::io("write", path))?;
     File::open(path).and_then(|file| file.sync_all()).map_err(OpenError::io("sync", path))
 }
 
-fn sync_dir(path: &Path) -> Result<(), OpenError> {
+/// Makes the names in a directory durable.
+pub(super) fn sync_dir(path: &Path) -> Result<(), OpenError> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(OpenError::io("sync", path))
 }

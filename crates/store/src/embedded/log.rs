@@ -15,7 +15,7 @@ use chirrup_mutants::{kill_point, mutant};
 use super::error::OpenError;
 use super::file::{FileLayer, LayerFile, Open, is_no_room};
 use super::frame::{self, Frame};
-use super::manifest::ManifestFile;
+use super::manifest::{Manifest, ManifestFile};
 use super::segment::{self, FIRST_FRAME, Segment};
 
 // Segments that are not yet part of the log. The committer and the background thread may make
@@ -52,6 +52,8 @@ struct SegmentsState {
     sealed: VecDeque<Sealed>,
     spare: Option<Spare>,
     spares_made: u64,
+    /// While there are some, nothing is removed.
+    holds: usize,
 }
 
 /// A segment that is ready to become part of the log.
@@ -81,9 +83,28 @@ impl Segments {
         self.segment_bytes
     }
 
-    /// Removes segments all of whose frames are below `number`.
+    /// What file access goes through.
+    pub(super) fn files(&self) -> &dyn FileLayer {
+        self.files.as_ref()
+    }
+
+    /// Keeps every segment that is there, and that is made, while the answer lives.
+    pub(super) fn hold(&self) -> Held<'_> {
+        self.lock().holds += 1;
+        Held(self)
+    }
+
+    /// Which segments there are now.
+    pub(super) fn image(&self) -> Manifest {
+        self.lock().manifest.current().clone()
+    }
+
+    /// Removes segments all of whose frames are below `number`, unless they are held.
     pub(super) fn trim(&self, number: u64) -> io::Result<()> {
         let mut state = self.lock();
+        if state.holds > 0 {
+            return Ok(());
+        }
         let removable = state.sealed.iter().take_while(|sealed| sealed.last_number < number).count();
         let Some(last) = removable.checked_sub(1).map(|last| state.sealed[last]) else { return Ok(()) };
         state.manifest.write(|manifest| {
@@ -163,6 +184,15 @@ impl Segments {
     }
 }
 
+/// While it lives, no segment is removed.
+pub(super) struct Held<'a>(&'a Segments);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.lock().holds -= 1;
+    }
+}
+
 /// The segment being written.
 struct Active {
     file: Box<dyn LayerFile>,
@@ -199,7 +229,7 @@ impl Log {
                 files,
                 dir: dir.to_owned(),
                 segment_bytes,
-                state: Mutex::new(SegmentsState { manifest, sealed, spare: None, spares_made: 0 }),
+                state: Mutex::new(SegmentsState { manifest, sealed, spare: None, spares_made: 0, holds: 0 }),
             }),
             store,
             active: Active { file, sequence: header.sequence, salt: header.salt, length, end },
@@ -328,14 +358,7 @@ pub(super) fn create(files: &dyn FileLayer, dir: &Path, segment_bytes: u64) -> R
     ManifestFile::create(
         files,
         dir,
-        super::manifest::Manifest {
-            generation: 0,
-            store: header.store,
-            first_segment: 1,
-            first_number: 1,
-            newest_segment: 1,
-            closed_after: None,
-        },
+        Manifest { generation: 0, store: header.store, first_segment: 1, first_number: 1, newest_segment: 1, closed_after: None },
     )?;
     files.sync_dir(dir).map_err(OpenError::io("sync", dir))
 }

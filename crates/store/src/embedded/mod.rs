@@ -7,6 +7,7 @@
 
 mod abort;
 mod background;
+mod backup;
 mod engine;
 mod error;
 pub mod file;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use abort::AbortSwitch;
+pub use backup::{BackupError, BackupFile, BackupManifest, Progress, Watch, restore};
 use engine::{Class, Engine};
 pub use error::OpenError;
 use file::{Open, is_no_room};
@@ -59,7 +61,7 @@ use crate::kv::{CommitError, Entry, Key, Kv, Range, ReadError, Row, Status, Tabl
 pub struct EmbeddedKv {
     engine: Arc<Engine>,
     threads: Vec<JoinHandle<()>>,
-    _layout: Layout,
+    layout: Layout,
 }
 
 impl std::fmt::Debug for EmbeddedKv {
@@ -79,7 +81,7 @@ impl EmbeddedKv {
         };
         let layout = Layout::open(dir, make)?;
         let engine = Arc::new(open_engine(&layout, options, abort.clone())?);
-        let mut store = Self { engine, threads: Vec::new(), _layout: layout };
+        let mut store = Self { engine, threads: Vec::new(), layout };
         store.start("store-flush", Engine::run_flusher, dir)?;
         store.start("store-merge", Engine::run_compactor, dir)?;
         Ok(store)

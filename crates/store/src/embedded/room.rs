@@ -43,6 +43,16 @@ impl Room {
         }
     }
 
+    /// The directory of the store.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Room that commits need, bytes.
+    pub(super) fn low_water_bytes(&self) -> u64 {
+        self.low_water_bytes
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Each change is one assignment.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -112,9 +112,16 @@ impl Segment {
 
     /// Reads frames from the first on, showing each to `visit`, up to the first that is not whole.
     pub(super) fn scan(&self, visit: &mut Visit<'_>) -> Result<Extent, OpenError> {
+        self.scan_until(u64::MAX, visit)
+    }
+
+    /// As [`Segment::scan`], and no further than the frame of this number.
+    pub(super) fn scan_until(&self, last: u64, visit: &mut Visit<'_>) -> Result<Extent, OpenError> {
         let mut window = Window::new(self);
         let mut extent = Extent { end: FIRST_FRAME, next_number: self.header.first_number, last_frame: None };
-        while let Some((header, bytes)) = self.frame_at(&mut window, extent.end)? {
+        while extent.next_number <= last
+            && let Some((header, bytes)) = self.frame_at(&mut window, extent.end)?
+        {
             if header.number != extent.next_number {
                 break;
             }

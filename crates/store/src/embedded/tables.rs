@@ -151,6 +151,15 @@ impl Tables {
         Ok(self.tree.current_version().id() != before)
     }
 
+    /// The files as they are now, with the list of them as it is on the disk. Waits for a merge
+    /// that is under way.
+    pub(super) fn image(&self) -> Result<Image, OpenError> {
+        let _not_merging = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
+        let _not_writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let tables_config::List { current, name, bytes } = tables_config::read_list(&self.path)?;
+        Ok(Image { files: self.reader(), current, list_name: name, list: bytes })
+    }
+
     fn tell(&self, error: lsm_tree::Error) -> TablesError {
         tell(error, &self.path, || self.tree.current_version().iter_tables().map(expected).collect())
     }
@@ -254,6 +263,17 @@ fn open_error(error: lsm_tree::Error, dir: &Path) -> OpenError {
         Some(path) => OpenError::damaged(&path, 0, "its index or its description is not what was written"),
         None => OpenError::damaged(dir, 0, "a file that its list names is missing"),
     }
+}
+
+/// The files of a table as of one moment, and what is on the disk to find them.
+pub(super) struct Image {
+    /// They stay while this lives.
+    pub(super) files: Reader,
+    /// The file that names the list.
+    pub(super) current: Vec<u8>,
+    /// The list's file.
+    pub(super) list_name: String,
+    pub(super) list: Vec<u8>,
 }
 
 /// The files of a table as of one moment. They stay while this lives.

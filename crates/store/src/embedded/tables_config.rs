@@ -22,7 +22,7 @@ const FILTER_BITS_PER_KEY: f32 = 10.0;
 const BLOCK_BYTES: u32 = 4096;
 
 /// The file of a tree that names its version: version u64, checksum u128, kind of checksum u8.
-const CURRENT: &str = "current";
+pub(super) const CURRENT: &str = "current";
 const CURRENT_BYTES: usize = 25;
 
 /// The directory of a table's tree.
@@ -51,7 +51,18 @@ pub(super) fn config(path: &Path) -> Config {
 /// Checks that a tree is there and that the list of its files is what was written. The library
 /// does not check it, and removes files that the list does not name.
 pub(super) fn check(dir: &Path, table: Table) -> Result<(), OpenError> {
-    let tree = path(dir, table);
+    read_list(&path(dir, table)).map(drop)
+}
+
+/// The list of a tree's files, and what names it.
+pub(super) struct List {
+    pub(super) current: Vec<u8>,
+    pub(super) name: String,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Reads the list of a tree's files, which must be what was written.
+pub(super) fn read_list(tree: &Path) -> Result<List, OpenError> {
     let current = tree.join(CURRENT);
     let bytes = read(&current)?;
     let Ok(bytes) = <[u8; CURRENT_BYTES]>::try_from(bytes.as_slice()) else {
@@ -59,15 +70,15 @@ pub(super) fn check(dir: &Path, table: Table) -> Result<(), OpenError> {
     };
     let version = u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes"));
     let checksum = u128::from_le_bytes(bytes[8..24].try_into().expect("16 bytes"));
-    let list = tree.join(format!("v{version}"));
+    let name = format!("v{version}");
+    let list = tree.join(&name);
     // Which of the two files is damaged cannot be told: the one that names has no checksum.
     let what = format!("it is not what {} says, or that file is damaged", current.display());
     match fs::read(&list) {
-        Ok(bytes) if xxh3_128(&bytes) == checksum => {}
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(OpenError::io("read", &list)(error)),
-        _ => return Err(OpenError::damaged(&list, 0, what)),
+        Ok(list) if xxh3_128(&list) == checksum => Ok(List { current: bytes.to_vec(), name, bytes: list }),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(OpenError::io("read", &list)(error)),
+        _ => Err(OpenError::damaged(&list, 0, what)),
     }
-    Ok(())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, OpenError> {

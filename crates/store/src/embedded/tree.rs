@@ -17,7 +17,7 @@ use chirrup_mutants::kill_point;
 use super::error::OpenError;
 use super::memtable::{Memtable, Rows};
 use super::merge::{Live, merge};
-use super::tables::{Reader, Shared, Tables, TablesError};
+use super::tables::{Image, Reader, Shared, Tables, TablesError};
 use super::tables_check::{self, Damage};
 use crate::kv::Table;
 
@@ -138,6 +138,11 @@ impl Tree {
             }
         }
         Ok(None)
+    }
+
+    /// Its files, to be copied.
+    pub(super) fn image(&self) -> Result<Image, OpenError> {
+        self.tables.image()
     }
 
     /// Removes files that failed work left behind.

@@ -65,6 +65,12 @@ impl Trees {
         self.applied.store(number, Ordering::Release);
     }
 
+    /// The last frame all of whose rows are in memtables or files; every row in files is of it or
+    /// an earlier one.
+    pub(super) fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Acquire)
+    }
+
     /// The highest frame in the files of each tree, 0 for none.
     pub(super) fn persisted(&self) -> Vec<u64> {
         self.all.iter().map(Tree::persisted).collect()
@@ -90,7 +96,7 @@ impl Trees {
     /// The oldest frame that must be read again after a crash; one more than the last if none.
     pub(super) fn oldest_needed(&self) -> u64 {
         // Asked first: a frame that is applied meanwhile is not below it.
-        let next = self.applied.load(Ordering::Acquire) + 1;
+        let next = self.applied() + 1;
         self.all.iter().filter_map(Tree::oldest_needed).min().map_or(next, |needed| needed.min(next))
     }
 
