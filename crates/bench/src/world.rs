@@ -20,8 +20,10 @@ use crate::wire::{ClientIds, Wire};
 pub(crate) const TALKERS: usize = 200;
 /// Users that never connect.
 const SILENT: usize = 200;
-/// Conversations of two that each talker has, with silent users.
-const PAIRS_EACH: usize = 5;
+/// Conversations of two that each talker has, with silent users: 10,000 in all.
+const PAIRS_EACH: usize = 50;
+/// Those of them that sends go to, where sending is measured.
+pub(crate) const BUSY_PAIRS_EACH: usize = 5;
 /// Members of every group.
 pub(crate) const GROUP_MEMBERS: usize = 10;
 /// Groups for throughput: each talker is in one.
@@ -143,17 +145,23 @@ impl World {
     }
 
     /// A store with so many messages, spread over all conversations of two; where it lies.
-    pub(crate) async fn filled(&self, messages: u64) -> Result<PathBuf> {
-        let data = self.fresh("full")?;
+    pub(crate) async fn filled(&self, name: &str, messages: u64) -> Result<PathBuf> {
+        let data = self.fresh(name)?;
         let server = Server::start(&self.program, &data)?;
+        self.fill(server.address, messages).await?;
+        server.stop()?;
+        Ok(data)
+    }
+
+    /// Sends so many messages, spread over all conversations of two.
+    pub(crate) async fn fill(&self, server: SocketAddr, messages: u64) -> Result<()> {
         let left = Arc::new(AtomicU64::new(messages));
         let mut tasks = JoinSet::new();
-        for (place, wire) in self.connect_all(server.address).await?.into_iter().enumerate() {
+        for (place, wire) in self.connect_all(server).await?.into_iter().enumerate() {
             tasks.spawn(fill(wire, place, self.pairs[place].clone(), Arc::clone(&left)));
         }
         load::join(tasks).await?;
-        server.stop()?;
-        Ok(data)
+        Ok(())
     }
 }
 
@@ -215,6 +223,17 @@ async fn fill(mut wire: Wire, place: usize, conversations: Vec<String>, left: Ar
 
 fn text(value: &Value, name: &str) -> Result<String> {
     value[name].as_str().map(str::to_owned).with_context(|| format!("no {name} in {value}"))
+}
+
+/// Bytes of disk that a directory takes.
+pub(crate) fn disk_bytes(dir: &Path) -> Result<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut bytes = 0;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        bytes += if entry.file_type()?.is_dir() { disk_bytes(&entry.path())? } else { entry.metadata()?.blocks() * 512 };
+    }
+    Ok(bytes)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {

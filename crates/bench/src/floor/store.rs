@@ -2,7 +2,7 @@
 //! file.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -107,23 +107,35 @@ pub(crate) struct Reads {
     pub(crate) open_seconds: f64,
 }
 
-/// Fills a store with rows of random bytes and reads it.
-pub(crate) fn reads(dir: &Path, rows: u64, value_bytes: usize, pages: u64) -> Result<Reads> {
-    let _ = fs::remove_dir_all(dir);
+/// A store that is filled with rows of random bytes, to be read.
+pub(crate) struct Filled {
+    dir: PathBuf,
+    rows: u64,
+    value_bytes: usize,
+}
+
+/// Fills a store with so many rows.
+pub(crate) fn fill(dir: PathBuf, rows: u64, value_bytes: usize) -> Result<Filled> {
+    let _ = fs::remove_dir_all(&dir);
     let mut random = Random(3);
-    {
-        let database = open(dir)?;
-        let rows_each = rows / PARTITIONS;
-        let table = keyspace(&database, "rows")?;
-        for first in (0..rows_each * PARTITIONS).step_by(FILL_BATCH as usize) {
-            let mut batch = database.batch();
-            for row in first..(first + FILL_BATCH).min(rows_each * PARTITIONS) {
-                batch.insert(&table, row_key(row % PARTITIONS, row / PARTITIONS), noise(&mut random, value_bytes));
-            }
-            batch.commit()?;
+    let database = open(&dir)?;
+    let rows_each = rows / PARTITIONS;
+    let table = keyspace(&database, "rows")?;
+    for first in (0..rows_each * PARTITIONS).step_by(FILL_BATCH as usize) {
+        let mut batch = database.batch();
+        for row in first..(first + FILL_BATCH).min(rows_each * PARTITIONS) {
+            batch.insert(&table, row_key(row % PARTITIONS, row / PARTITIONS), noise(&mut random, value_bytes));
         }
-        database.persist(PersistMode::SyncAll)?;
+        batch.commit()?;
     }
+    database.persist(PersistMode::SyncAll)?;
+    Ok(Filled { dir, rows, value_bytes })
+}
+
+/// Opens a filled store and reads so many pages.
+pub(crate) fn reads(filled: &Filled, pages: u64) -> Result<Reads> {
+    let Filled { dir, rows, value_bytes } = filled;
+    let mut random = Random(4);
     let began = clock::now();
     let database = open(dir)?;
     let table = keyspace(&database, "rows")?;
@@ -140,7 +152,7 @@ pub(crate) fn reads(dir: &Path, rows: u64, value_bytes: usize, pages: u64) -> Re
         if turn >= pages / 2 {
             range.saturating_record(u64::try_from(clock::since(began).as_micros()).unwrap_or(u64::MAX));
         }
-        ensure!(bytes == PAGE as usize * value_bytes, "a page of {bytes} bytes");
+        ensure!(bytes == PAGE as usize * *value_bytes, "a page of {bytes} bytes");
     }
     Ok(Reads { range, open_seconds })
 }

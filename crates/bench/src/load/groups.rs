@@ -55,7 +55,7 @@ pub(crate) async fn run(world: &World, server: &Server, span: Span) -> Result<(V
     let deliveries = pushes.rate(span.warm_up);
     let all_sends = sends.rate(0) * span.seconds as f64;
     let figures = vec![
-        Figure::new("group_sends", sends.rate(span.warm_up), "1/s").goal(Goal::AtLeast(8_000.0, 0.0)),
+        Figure::new("group_sends", sends.rate(span.warm_up), "1/s").goal(Goal::AtLeast(15_000.0, 0.0)),
         Figure::new("group_sends_per_cpu_second", all_sends / cpu, "1/cpu_s"),
         Figure::new("group_events_seen", events as f64, "events"),
         Figure::new("group_events_pulled", pulled as f64, "events"),

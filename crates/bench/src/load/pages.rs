@@ -1,4 +1,4 @@
-//! Pages of 50 out of a store of a million events: one at a time, and 64 at once.
+//! Pages of 50 out of a full store: one at a time, and 64 at once.
 
 use std::time::Duration;
 
