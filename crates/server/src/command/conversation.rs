@@ -37,9 +37,7 @@ pub(super) async fn create_direct(context: &Context, session: &Session, request:
         return Err(bad("a direct conversation is with somebody else"));
     }
     open_accounts(context, vec![with]).await?;
-    // Of the two in one order, so that both make the same.
-    let pair = (own.min(with), own.max(with));
-    let id = ConversationId(context.machine.key().id("direct", &[&pair.0.0, &pair.1.0]));
+    let id = ConversationId::direct(context.machine.key(), own, with);
     let (client_id, action) = (request.client_id, conversation::Action::CreateDirect { with });
     let Change { aggregate, origin, action, .. } = change(session, id, client_id, &request.into(), action);
     let Done { seq, time, duplicate } = submit(context, aggregate, origin, action).await?;

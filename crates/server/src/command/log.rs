@@ -1,48 +1,13 @@
 //! What was: events as they are, and messages as they stand.
 
 use chirrup_core::ids::SEQ_MAX;
-use chirrup_engine::views::{ViewError, Views, Which};
+use chirrup_engine::views::{Views, Which};
 use chirrup_protocol::error::Error;
-use chirrup_protocol::event::Kind;
 use chirrup_protocol::limits::{EVENTS_PAGE_MAX, HISTORY_PAGE_MAX};
-use chirrup_protocol::reply;
 use chirrup_protocol::request::{Events, History};
 
 use super::check::{bad, page, read, seq};
 use super::{Context, Plan, Session};
-
-/// Bytes of text in a page: a page with more is read again with half of the limit, so that a reply
-/// stays of a size that is fair to others. A page has at least one entry.
-const PAGE_TEXT_BYTES_MAX: usize = 1 << 20;
-
-/// Reads a page as large as fits, of at most `limit` entries.
-async fn fitting<T: Send + 'static>(
-    context: &Context,
-    mut limit: u32,
-    page: impl Fn(&Views, u32) -> Result<T, ViewError> + Send + 'static,
-    bytes: impl Fn(&T) -> usize + Send + 'static,
-) -> Result<T, Error> {
-    let fitting = move |views: &Views| loop {
-        let read = page(views, limit)?;
-        if limit == 1 || bytes(&read) <= PAGE_TEXT_BYTES_MAX {
-            return Ok(read);
-        }
-        limit /= 2;
-    };
-    read(context, fitting).await
-}
-
-fn event_bytes(events: &reply::Events) -> usize {
-    let texts = events.events.iter().filter_map(|event| match &event.kind {
-        Kind::MessageCreated { text, .. } | Kind::MessageEdited { text, .. } => text.as_ref(),
-        _ => None,
-    });
-    texts.map(String::len).sum()
-}
-
-fn message_bytes(history: &reply::History) -> usize {
-    history.messages.iter().filter_map(|message| message.text.as_ref()).map(String::len).sum()
-}
 
 /// A page of events: of a conversation, or of one's own log.
 pub(super) async fn events(context: &Context, session: &Session, request: Events) -> Result<Plan, Error> {
@@ -50,11 +15,11 @@ pub(super) async fn events(context: &Context, session: &Session, request: Events
     if request.after > SEQ_MAX {
         return Err(bad("after must be below 2^53"));
     }
-    let page = move |views: &Views, limit| match request.conversation {
+    let page = move |views: &Views| match request.conversation {
         Some(conversation) => views.events_for(conversation, user, request.after, limit),
         None => views.user_events(user, request.after, limit),
     };
-    Ok(fitting(context, limit, page, event_bytes).await?.into())
+    Ok(read(context, page).await?.into())
 }
 
 /// A page of messages.
@@ -62,8 +27,8 @@ pub(super) async fn history(context: &Context, session: &Session, request: Histo
     let (user, limit) = (session.user, page(request.limit, HISTORY_PAGE_MAX)?);
     let which = which(&request)?;
     let root = request.thread_root.map(|root| seq("thread_root", root)).transpose()?;
-    let page = move |views: &Views, limit| views.history(request.conversation, user, which, root, limit);
-    Ok(fitting(context, limit, page, message_bytes).await?.into())
+    let page = move |views: &Views| views.history(request.conversation, user, which, root, limit);
+    Ok(read(context, page).await?.into())
 }
 
 fn which(request: &History) -> Result<Which, Error> {

@@ -2,9 +2,9 @@
 //! last activity).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chirrup_core::aggregate::{Action, AggregateId, Command, Origin};
@@ -21,28 +21,6 @@ use crate::edge;
 const PATIENCE: Duration = Duration::from_millis(50);
 /// Positions written in one commit.
 const FLUSH_MAX: usize = 4_096;
-
-/// Wakes the keeper.
-#[derive(Default)]
-pub(super) struct Bell {
-    rung: Mutex<bool>,
-    waiting: Condvar,
-}
-
-impl Bell {
-    pub(super) fn ring(&self) {
-        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.waiting.notify_one();
-    }
-
-    fn wait(&self, patience: Duration) {
-        let mut rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
-        if !*rung {
-            rung = self.waiting.wait_timeout(rung, patience).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        *rung = false;
-    }
-}
 
 /// Runs until the machine stops; then writes what is left. Tells `at_rest` when no effect is left
 /// to send, or none can be.

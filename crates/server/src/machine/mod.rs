@@ -1,8 +1,11 @@
-//! The machine that drives the engine: the runner's thread, the committer's and the keeper's.
+//! The machine that drives the engine: the threads of the runner, the committer, the keeper and
+//! of doubts about who may watch whom.
 //! Here meet what the engine must not know (threads, clocks) and what the rest of the server must
 //! not know (in what order a command, its rows and its events go).
 
+mod bell;
 mod committer;
+mod doubts;
 mod intake;
 mod keeper;
 
@@ -31,6 +34,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::edge::{self, Stamps};
 use crate::metrics::Metrics;
+use bell::Bell;
 use committer::Job;
 pub use intake::{Intake, Stale};
 
@@ -66,6 +70,7 @@ pub enum Status {
 
 /// What the threads share.
 struct Shared {
+    key: ServerKey,
     kv: Arc<dyn Kv>,
     intake: Intake,
     views: Views,
@@ -73,7 +78,8 @@ struct Shared {
     presence: Mutex<Presence>,
     positions: Arc<Positions>,
     effects: Mutex<EffectReader>,
-    keeper: keeper::Bell,
+    keeper: Bell,
+    doubts: Bell,
     stamps: Stamps,
     metrics: Arc<Metrics>,
     /// Rises when a batch was not committed: what was decided since does not stand.
@@ -86,7 +92,6 @@ struct Shared {
 /// The running engine of one process.
 pub struct Machine {
     shared: Arc<Shared>,
-    key: ServerKey,
     incarnation: u64,
     reads: Semaphore,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -107,6 +112,7 @@ impl Shared {
             self.views.published(event);
         }
         lock(&self.router).publish(published);
+        doubts::published(self, published);
         if lock(&self.effects).published(published) {
             self.keeper.ring();
         }
@@ -123,17 +129,19 @@ impl Shared {
 impl Machine {
     /// Reads what the store knows and starts the threads.
     pub fn start(kv: Arc<dyn Kv>, options: Options, metrics: Arc<Metrics>) -> Result<Arc<Self>, RecoveryError> {
-        let fresh = Fresh { key: edge::random(), incarnation: u64::from_le_bytes(edge::random()) >> 11 };
+        let fresh = Fresh { key: edge::random(), incarnation: edge::incarnation() };
         let recovered = recovery::recover(&*kv, &fresh)?;
         let positions = Arc::new(Positions::recover(&*kv, &recovered.marks)?);
         let effects = EffectReader::recover(&*kv, &recovered.marks)?;
         let shared = Arc::new(Shared {
+            key: recovered.key,
             views: Views::new(Arc::clone(&kv), Arc::clone(&positions) as _),
             router: Mutex::new(Router::new(recovered.marks)),
             presence: Mutex::new(Presence::new(options.presence_grace_ms)),
             positions,
             effects: Mutex::new(effects),
-            keeper: keeper::Bell::default(),
+            keeper: Bell::default(),
+            doubts: Bell::default(),
             intake: Intake::new(),
             stamps: Stamps::default(),
             metrics,
@@ -152,19 +160,14 @@ impl Machine {
                 move |shared| run(shared, runner, &jobs)
             }),
             spawn("keeper", &shared, move |shared| keeper::run(shared, &jobs, options.merge, &rests)),
+            spawn("doubts", &shared, doubts::run),
         ];
         // What follows from the last run's changes is done first, so that a client whose retry is
         // answered `duplicate` finds it done. A store that takes nothing is served all the same.
         if at_rest.recv_timeout(OWED_PATIENCE).is_err() {
             tracing::warn!("what follows from the last changes before the stop is done later");
         }
-        Ok(Arc::new(Self {
-            shared,
-            key: recovered.key,
-            incarnation: recovered.incarnation,
-            reads: Semaphore::new(READS_MAX),
-            threads: Mutex::new(threads),
-        }))
+        Ok(Arc::new(Self { shared, incarnation: recovered.incarnation, reads: Semaphore::new(READS_MAX), threads: Mutex::new(threads) }))
     }
 
     /// Asks for a change and waits until it is decided and durable. Waits for room in the queue.
@@ -222,6 +225,11 @@ impl Machine {
         self.shared.tell_presence(edge::now_ms());
     }
 
+    /// Has it found out soon what [`Machine::presence`] has put in doubt.
+    pub fn settle_doubts(&self) {
+        self.shared.doubts.ring();
+    }
+
     /// How far everybody has read.
     pub fn positions(&self) -> &Positions {
         &self.shared.positions
@@ -229,7 +237,7 @@ impl Machine {
 
     /// From which ids are made.
     pub fn key(&self) -> &ServerKey {
-        &self.key
+        &self.shared.key
     }
 
     /// Of the store: cursors of another are of no use.
@@ -269,6 +277,7 @@ impl Machine {
         self.shared.stopping.store(true, Ordering::Release);
         self.shared.intake.stop();
         self.shared.keeper.ring();
+        self.shared.doubts.ring();
         for thread in std::mem::take(&mut *lock(&self.threads)) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the machine has panicked");
