@@ -10,6 +10,7 @@ use chirrup_client::{Client, new_client_id};
 use chirrup_protocol::request::{DisableUser, ListUsers, RedeemFirstCode, ResetPassword, SetAdministrator};
 use clap::Subcommand;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::account::new_password;
 use crate::context::{self, Context};
@@ -140,27 +141,36 @@ fn read(data: &Path, name: &str) -> Result<String> {
 
 /// Asks the server that runs on this data directory.
 fn first_code(data: &Path) -> Result<String> {
-    let served = Served::read(data)?;
-    let secret = read(data, chirrup_server::app::TOKEN_FILE)?;
-    let answer = ask(served.admin_address, "POST", "/first-code", secret.trim())?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("the server's answer is not HTTP")?;
-    ensure!(head.starts_with("HTTP/1.1 200"), "the server refused: {}", body.trim());
-    let body: serde_json::Value = serde_json::from_str(body.trim()).context("the server's answer is not JSON")?;
+    let body: serde_json::Value = operate(data, "POST", "/first-code", "")?;
     let code = body.get("code").or_else(|| body.get("first_code")).and_then(serde_json::Value::as_str);
     Ok(code.context("the server answered without a code")?.to_owned())
 }
 
-/// What the operator's address answers to a GET: head and body.
-pub(crate) fn get(address: SocketAddr, path: &str) -> Result<String> {
-    ask(address, "GET", path, "")
+/// Asks the server that runs on this data directory for what only its operator may ask.
+pub(crate) fn operate<T: DeserializeOwned>(data: &Path, method: &str, path: &str, body: &str) -> Result<T> {
+    let served = Served::read(data)?;
+    let secret = read(data, chirrup_server::app::TOKEN_FILE)?;
+    let answer = ask(served.admin_address, method, path, secret.trim(), body)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("the server's answer is not HTTP")?;
+    ensure!(head.starts_with("HTTP/1.1 2"), "the server refused: {}", body.trim());
+    serde_json::from_str(body.trim()).context("the server's answer is not JSON")
 }
 
-fn ask(address: SocketAddr, method: &str, path: &str, secret: &str) -> Result<String> {
+/// What the operator's address answers to a GET: head and body.
+pub(crate) fn get(address: SocketAddr, path: &str) -> Result<String> {
+    ask(address, "GET", path, "", "")
+}
+
+fn ask(address: SocketAddr, method: &str, path: &str, secret: &str, body: &str) -> Result<String> {
     let reach = || format!("failed to reach the server at {address}");
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(reach)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let authorization = if secret.is_empty() { String::new() } else { format!("Authorization: Bearer {secret}\r\n") };
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{authorization}Content-Length: 0\r\nConnection: close\r\n\r\n")?;
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{authorization}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )?;
     let mut answer = String::new();
     stream.take(64 << 10).read_to_string(&mut answer).with_context(reach)?;
     Ok(answer)

@@ -2,9 +2,11 @@
 
 mod account;
 mod admin;
+mod backup;
 mod chat;
 mod config;
 mod context;
+mod data;
 mod doctor;
 mod failure;
 mod group;
@@ -93,6 +95,10 @@ enum Command {
     Import(import::ImportCommand),
     /// Play a log of an IRC channel as its users, and check that everybody gets what they should.
     Replay(replay::Args),
+    /// Copy the server's data, while it runs or not.
+    Backup(backup::BackupArgs),
+    /// Make a server's data of a backup.
+    Restore(backup::RestoreArgs),
     /// Look whether everything is well.
     Doctor(doctor::DoctorArgs),
     /// The server's configuration.
@@ -125,6 +131,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Admin(command) => admin::run(&context, command).await,
         Command::Import(command) => import::command(&context, command).await,
         Command::Replay(args) => replay::command(&context, args).await,
+        Command::Backup(args) => backup::backup(&context, args).await,
+        Command::Restore(args) => backup::restore(&context, args).await,
         Command::Doctor(args) => doctor::run(&context, args).await,
         Command::Config(command) => config::run(&context, command),
     }

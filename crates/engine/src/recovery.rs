@@ -60,25 +60,14 @@ pub enum RecoveryError {
 /// Reads what the store knows, stores a higher epoch for every shard, and then makes whole what a
 /// commit has left that was stopped between two partitions.
 pub fn recover(kv: &dyn Kv, fresh: &Fresh) -> Result<Recovered, RecoveryError> {
-    let mut epoch = 0;
-    for shard in 0..SHARDS {
-        epoch = epoch.max(number(kv, EPOCH, &[shard])?.unwrap_or(0) as u32);
-    }
-    epoch += 1;
-    let mut rows: Vec<Row> = (0..SHARDS)
-        .map(|shard| Row {
-            key: keys::meta(EPOCH, &[shard]),
-            value: Some(record::encode_number(&u64::from(epoch))),
-            version: u64::from(epoch),
-        })
-        .collect();
+    let (epoch, mut rows) = next_epoch(kv)?;
     let key = if let Some(key) = bytes(kv, KEY)? {
         key.try_into().map_err(|_| ReadError::Damaged { place: "the server's key".into(), what: "not 32 bytes".into() })?
     } else {
         rows.push(Row { key: keys::meta(SERVER, KEY), value: Some(fresh.key.to_vec()), version: 1 });
         fresh.key
     };
-    let incarnation = if let Some(known) = number(kv, SERVER, INCARNATION)? {
+    let incarnation = if let Some(known) = incarnation(kv)? {
         known
     } else {
         let value = Some(record::encode_number(&fresh.incarnation));
@@ -92,6 +81,32 @@ pub fn recover(kv: &dyn Kv, fresh: &Fresh) -> Result<Recovered, RecoveryError> {
         *mark = make_whole(kv, epoch, shard)?;
     }
     Ok(Recovered { key: ServerKey(key), incarnation, epoch, marks })
+}
+
+/// The incarnation of the store; none of one that was never served.
+pub fn incarnation(kv: &dyn Kv) -> Result<Option<u64>, ReadError> {
+    number(kv, SERVER, INCARNATION)
+}
+
+/// Makes of a store that was restored another one than it was: every cursor that was given out
+/// before answers `reset`, for events may have been lost that it covers. All else stays.
+pub fn renew(kv: &dyn Kv, incarnation: u64) -> Result<(), RecoveryError> {
+    let (epoch, mut rows) = next_epoch(kv)?;
+    let value = Some(record::encode_number(&incarnation));
+    rows.push(Row { key: keys::meta(SERVER, INCARNATION), value, version: u64::from(epoch) });
+    Ok(kv.commit_reserved(rows)?)
+}
+
+/// An epoch above every one before, and the rows that make it known.
+fn next_epoch(kv: &dyn Kv) -> Result<(u32, Vec<Row>), ReadError> {
+    let mut epoch = 0;
+    for shard in 0..SHARDS {
+        epoch = epoch.max(number(kv, EPOCH, &[shard])?.unwrap_or(0) as u32);
+    }
+    epoch += 1;
+    let row =
+        |shard| Row { key: keys::meta(EPOCH, &[shard]), value: Some(record::encode_number(&u64::from(epoch))), version: u64::from(epoch) };
+    Ok((epoch, (0..SHARDS).map(row).collect()))
 }
 
 /// Makes whole what was committed in part beyond a shard's mark; gives the mark beyond it.

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::token;
+use crate::backup::Backups;
 use crate::command::Context;
 use crate::config::Config;
 use crate::edge;
@@ -132,6 +133,7 @@ pub async fn serve_until(config: Config, stop: CancellationToken, on_ready: impl
 struct Server {
     config: Config,
     context: Arc<Context>,
+    backups: Arc<Backups>,
     gateway: Arc<Gateway>,
     address: SocketAddr,
     admin_address: SocketAddr,
@@ -151,7 +153,7 @@ impl Server {
         let admin_address = local(&admin_listener, config.listen.admin_address)?;
         let secret = token::operator();
         let metrics = Arc::new(Metrics::default());
-        let machine = open(&config, Arc::clone(&metrics)).await?;
+        let (machine, kv) = open(&config, Arc::clone(&metrics)).await?;
         let serve_file = ServeFile { address, admin_address, tls: acceptor.is_some(), pid: std::process::id() };
         write_files(&config.server.data_dir, &secret, &serve_file)?;
         let context = Arc::new(Context::new(machine, metrics, &config));
@@ -159,9 +161,10 @@ impl Server {
         let (no_more, end) = (CancellationToken::new(), CancellationToken::new());
         let (accepting, others) = (TaskTracker::new(), TaskTracker::new());
         accepting.spawn(Arc::clone(&gateway).accept(listener, no_more.clone()));
-        let admin = Arc::new(Admin::new(Arc::clone(&context), &secret));
+        let backups = Backups::new(kv);
+        let admin = Arc::new(Admin::new(Arc::clone(&context), Arc::clone(&backups), &secret));
         others.spawn(administer(admin, admin_listener, end.clone()));
-        Ok(Self { config, context, gateway, address, admin_address, no_more, end, accepting, others })
+        Ok(Self { config, context, backups, gateway, address, admin_address, no_more, end, accepting, others })
     }
 
     async fn info(&self) -> Result<ServerInfo, ServeError> {
@@ -192,6 +195,7 @@ impl Server {
         self.accepting.wait().await;
         self.context.machine.router().reconnect_all(RECONNECT_LEAST_MS, RECONNECT_SPREAD_MS, edge::below(u64::MAX));
         self.gateway.drain().await;
+        self.backups.stop().await;
         self.end.cancel();
         self.others.close();
         self.others.wait().await;
@@ -208,13 +212,13 @@ impl Server {
 }
 
 /// Opens the store and starts the machine, on a thread that may block.
-async fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<Machine>, ServeError> {
+async fn open(config: &Config, metrics: Arc<Metrics>) -> Result<(Arc<Machine>, Arc<EmbeddedKv>), ServeError> {
     let (dir, store, session) = (config.server.data_dir.clone(), config.store_options(), config.session.clone());
     let opened = tokio::task::spawn_blocking(move || {
         std::fs::create_dir_all(&dir).map_err(|source| ServeError::DataDir { path: dir.clone(), source })?;
-        let kv = EmbeddedKv::open(&dir.join(STORE_DIR), store)?;
+        let kv = Arc::new(EmbeddedKv::open(&dir.join(STORE_DIR), store)?);
         let options = machine::Options { merge: Duration::from_millis(session.merge_ms), presence_grace_ms: session.grace_ms };
-        Ok(Machine::start(Arc::new(kv), options, metrics)?)
+        Ok((Machine::start(Arc::clone(&kv) as _, options, metrics)?, kv))
     });
     match opened.await {
         Ok(opened) => opened,

@@ -44,6 +44,12 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// What a store is known by to those who were given cursors of it: a number that no other has.
+pub fn incarnation() -> u64 {
+    // A number that JSON keeps exact.
+    u64::from_le_bytes(random()) >> 11
+}
+
 /// A random number below `bound`, which is above 0; near enough to even for delays.
 pub fn below(bound: u64) -> u64 {
     u64::from_le_bytes(random()) % bound

@@ -1,6 +1,7 @@
 //! The administration address: health, metrics, and what the operator of this machine may do. On
 //! loopback only; what changes something needs the secret that the server writes at its start.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use chirrup_core::aggregate::{Action, AggregateId, Command, Origin, Outcome};
@@ -8,20 +9,24 @@ use chirrup_core::hash::Hash;
 use chirrup_core::server;
 use chirrup_engine::batch::Answer as Decision;
 use chirrup_engine::views::Views;
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
 use hyper::{Method, Request, StatusCode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Answer, answer, json, problem, text};
 use crate::auth::token;
+use crate::backup::Backups;
 use crate::command::Context;
 use crate::heap;
+use crate::limits::HTTP_BODY_BYTES_MAX;
 use crate::machine::Status;
 
 /// What the administration address works with.
 pub struct Admin {
     context: Arc<Context>,
+    backups: Arc<Backups>,
     /// Of the operator's secret.
     secret: Hash,
 }
@@ -30,6 +35,14 @@ pub struct Admin {
 #[derive(Debug, Serialize)]
 struct FirstCode {
     code: String,
+}
+
+/// What a backup is asked with.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BackupOrder {
+    /// New or empty, on this machine, from the root on.
+    dir: PathBuf,
 }
 
 /// Why there is no code.
@@ -45,8 +58,8 @@ pub enum NoCode {
 
 impl Admin {
     /// An operator shows that they are one by this secret.
-    pub fn new(context: Arc<Context>, secret: &str) -> Self {
-        Self { context, secret: token::hash(secret) }
+    pub fn new(context: Arc<Context>, backups: Arc<Backups>, secret: &str) -> Self {
+        Self { context, backups, secret: token::hash(secret) }
     }
 
     /// Answers one request.
@@ -55,8 +68,13 @@ impl Admin {
             (&Method::GET, "/livez") => text(StatusCode::OK, "ok\n"),
             (&Method::GET, "/readyz") => self.ready(),
             (&Method::GET, "/metrics") => self.metrics(),
-            (&Method::POST, "/first-code") => self.first_code(&request).await,
-            (_, "/livez" | "/readyz" | "/metrics" | "/first-code") => {
+            (&Method::POST, "/first-code" | "/backup") | (&Method::GET, "/backup") if !self.is_operator(&request) => {
+                problem(StatusCode::UNAUTHORIZED, "token_invalid", "this needs the secret in the file admin.token of the data directory")
+            }
+            (&Method::POST, "/first-code") => self.first_code().await,
+            (&Method::POST, "/backup") => self.begin_backup(request).await,
+            (&Method::GET, "/backup") => json(StatusCode::OK, &self.backups.status()),
+            (_, "/livez" | "/readyz" | "/metrics" | "/first-code" | "/backup") => {
                 problem(StatusCode::METHOD_NOT_ALLOWED, "bad_request", "this path takes another method")
             }
             _ => problem(StatusCode::NOT_FOUND, "not_found", "there is nothing here"),
@@ -80,16 +98,30 @@ impl Admin {
         answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics.render(heap::live_bytes()))
     }
 
-    async fn first_code(&self, request: &Request<Incoming>) -> Answer {
+    /// Whether whoever asks knows the operator's secret.
+    fn is_operator(&self, request: &Request<Incoming>) -> bool {
         let given = request.headers().get(AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
         // Hashes are compared: nothing of the secret is learnt from how long that takes.
-        if given.map(token::hash) != Some(self.secret) {
-            return problem(
-                StatusCode::UNAUTHORIZED,
-                "token_invalid",
-                "this needs the secret in the file admin.token of the data directory",
-            );
+        given.map(token::hash) == Some(self.secret)
+    }
+
+    /// Begins a backup; how it goes is told to whoever asks.
+    async fn begin_backup(&self, request: Request<Incoming>) -> Answer {
+        let bad = |why: &str| problem(StatusCode::BAD_REQUEST, "bad_request", why);
+        let Ok(body) = Limited::new(request.into_body(), HTTP_BODY_BYTES_MAX).collect().await else {
+            return bad("the body did not come, or is too long");
+        };
+        match serde_json::from_slice::<BackupOrder>(&body.to_bytes()) {
+            Ok(order) if order.dir.is_absolute() => match self.backups.start(order.dir) {
+                Ok(()) => json(StatusCode::ACCEPTED, &self.backups.status()),
+                Err(busy) => problem(StatusCode::CONFLICT, "busy", &busy.to_string()),
+            },
+            Ok(_) => bad("dir must begin at the root"),
+            Err(error) => bad(&error.to_string()),
         }
+    }
+
+    async fn first_code(&self) -> Answer {
         match first_code(&self.context).await {
             Ok(code) => json(StatusCode::OK, &FirstCode { code }),
             Err(why @ NoCode::HasAdministrator) => problem(StatusCode::CONFLICT, "forbidden", &why.to_string()),
