@@ -10,4 +10,7 @@ pub mod adapter;
 pub mod chirrup;
 mod edge;
 pub mod history;
+pub mod judge;
 pub mod probe;
+mod random;
+pub mod workload;

@@ -3,7 +3,7 @@
 use tokio::sync::mpsc;
 
 use crate::adapter::{Account, Adapter, Done, EventPage, Failure, MessagePage, Page, Push, Session};
-use crate::history::{Act, At, ConnectionId, Event, Head, Known, Listed, Name, Path, Recorder, Seq, Turn, Way, What};
+use crate::history::{Act, At, ConnectionId, Event, Head, Known, Listed, Name, OpId, Path, Recorder, Seq, Turn, Way, What};
 
 /// The recording side of a session. Dropped, its connection ends, and that is written down.
 #[derive(Debug)]
@@ -70,7 +70,9 @@ impl<S: Session> Probe<S> {
     pub async fn act(&self, act: &Act) -> Result<Done, Failure> {
         let asked = self.recorder.now();
         let op = self.recorder.invoke(self.on, act.clone());
+        let mut open = Open { recorder: &self.recorder, op, settled: false };
         let done = self.session.act(act).await;
+        open.settled = true;
         match &done {
             Ok(done) => {
                 if let Some(position) = &done.position {
@@ -257,6 +259,21 @@ impl<S: Session> Probe<S> {
             self.recorder.note(What::Broken { on: self.on, said: said.clone() });
         }
         answer
+    }
+}
+
+/// A try that nobody waits for any more is one whose outcome is unknown.
+struct Open<'r> {
+    recorder: &'r Recorder,
+    op: OpId,
+    settled: bool,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.recorder.note(What::Unknown { op: self.op, why: "given up".into() });
+        }
     }
 }
 

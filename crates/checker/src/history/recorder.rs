@@ -30,6 +30,7 @@ struct State {
     next_op: OpId,
     next_connection: ConnectionId,
     next_fault: FaultId,
+    acked: u64,
 }
 
 impl Default for Recorder {
@@ -53,7 +54,8 @@ impl Recorder {
     }
 
     fn with(file: Option<BufWriter<File>>) -> Self {
-        let state = State { history: History::default(), file, seen: HashMap::new(), next_op: 1, next_connection: 1, next_fault: 1 };
+        let state =
+            State { history: History::default(), file, seen: HashMap::new(), next_op: 1, next_connection: 1, next_fault: 1, acked: 0 };
         Self(Arc::new(Inner { clock: Clock::begin(), state: Mutex::new(state) }))
     }
 
@@ -119,6 +121,11 @@ impl Recorder {
         }
     }
 
+    /// How many changes were acked so far.
+    pub fn acked(&self) -> u64 {
+        self.state().acked
+    }
+
     /// What was written down so far; the file, if there is one, holds it as well.
     ///
     /// # Errors
@@ -134,6 +141,7 @@ impl Recorder {
 
 impl State {
     fn note(&mut self, at: At, what: What) {
+        self.acked += u64::from(matches!(what, What::Ok { .. }));
         let record = Record { at, what };
         if let Some(file) = &mut self.file {
             let mut line = serde_json::to_vec(&record).expect("a record is plain data");

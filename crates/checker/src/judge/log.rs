@@ -1,0 +1,340 @@
+//! The log of one conversation, put together of everything that anybody saw of it, and who may see
+//! what of it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::run::{Link, Outcome, Run, Try, broken};
+use super::verdict::{Rule, Verdict};
+use crate::history::{At, Event, Kind, Leaver, Name, Past, Seq, What};
+
+/// An event as it was seen once.
+#[derive(Clone, Copy)]
+pub(super) struct Sight<'a> {
+    pub(super) record: usize,
+    pub(super) at: At,
+    /// When it was asked for; none if it was pushed.
+    pub(super) asked: Option<At>,
+    pub(super) on: u64,
+    pub(super) path: &'static str,
+    pub(super) event: &'a Event,
+}
+
+/// An event of the log.
+pub(super) struct Entry<'a> {
+    /// As it was seen first, with its body, if anybody saw that.
+    pub(super) event: &'a Event,
+    /// Where it was seen so.
+    pub(super) record: usize,
+    /// When somebody knew first that it was there: was acked, or saw it.
+    pub(super) known: At,
+}
+
+/// A log.
+pub(super) struct Log<'a> {
+    pub(super) conversation: &'a Name,
+    pub(super) entries: BTreeMap<Seq, Entry<'a>>,
+    /// By whom, and under which key, what is there was sent.
+    keys: HashMap<&'a str, HashSet<&'a str>>,
+    /// Up to here every event was seen by somebody who may see it.
+    pub(super) dense: Seq,
+    /// Times at which a higher head became known, with it; both grow.
+    heads: Vec<(At, Seq)>,
+    /// What concerns each user's membership.
+    steps: BTreeMap<&'a str, Vec<Step>>,
+    past: Past,
+    leaver: Leaver,
+}
+
+/// A change of a membership.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    pub(super) seq: Seq,
+    /// Became a member, or was one no longer.
+    pub(super) joined: bool,
+    /// It cannot have happened before.
+    pub(super) invoked: At,
+    /// It certainly had happened.
+    pub(super) known: At,
+}
+
+/// Seqs from and to, both included.
+pub(super) type Interval = (Seq, Seq);
+
+impl<'a> Log<'a> {
+    pub(super) fn of(run: &Run<'a>, conversation: &'a Name, verdict: &mut Verdict) -> Self {
+        let mut log = Self {
+            conversation,
+            entries: BTreeMap::new(),
+            keys: HashMap::new(),
+            dense: 0,
+            heads: Vec::new(),
+            steps: BTreeMap::new(),
+            past: Past::Full,
+            leaver: Leaver::Keeps,
+        };
+        for sight in sights(run, conversation) {
+            log.enter(run, &sight, verdict);
+        }
+        for event in log.entries.values().map(|entry| entry.event) {
+            if let (Some(author), Some(key)) = (&event.author, &event.key) {
+                log.keys.entry(author).or_default().insert(key);
+            }
+        }
+        log.learn_of_acks(run);
+        while log.entries.contains_key(&(log.dense + 1)) {
+            log.dense += 1;
+        }
+        log.find_heads(run);
+        log.find_members(run);
+        log
+    }
+
+    fn enter(&mut self, run: &Run<'a>, sight: &Sight<'a>, verdict: &mut Verdict) {
+        let event = sight.event;
+        if event.kind == Kind::Hidden {
+            return;
+        }
+        let Some(entry) = self.entries.get_mut(&event.seq) else {
+            self.entries.insert(event.seq, Entry { event, record: sight.record, known: sight.at });
+            return;
+        };
+        if std::ptr::eq(entry.event, event) || *entry.event == *event {
+            return;
+        }
+        match compare(entry.event, event) {
+            Same::ButRedacted => {
+                if body(entry.event).is_none() {
+                    entry.event = event;
+                    entry.record = sight.record;
+                }
+            }
+            // Which of the two is wrong is said of each body by itself.
+            Same::ButBody if unsent(run, entry.event) || unsent(run, event) => {}
+            Same::ButBody | Same::Not => {
+                let first = format!("another event stood there first, in record {}: {:?}", entry.record + 1, entry.event.kind);
+                let mut violation = broken(Rule::SameForAll, sight.record, first).on(self.conversation).seq(event.seq).body(body(event));
+                if let Some(link) = run.link(sight.on) {
+                    violation = violation.by(link, sight.path);
+                }
+                verdict.add(violation);
+            }
+        }
+    }
+
+    fn learn_of_acks(&mut self, run: &Run<'a>) {
+        for t in run.tries.iter().filter(|t| t.conversation == Some(self.conversation)) {
+            let Outcome::Ok { seq, .. } = t.outcome else { continue };
+            if let Some(entry) = self.entries.get_mut(&seq).filter(|entry| is_by(entry.event, t)) {
+                entry.known = entry.known.min(t.settled);
+            }
+        }
+    }
+
+    fn find_heads(&mut self, run: &Run<'a>) {
+        let acked = run.tries.iter().filter(|t| t.conversation == Some(self.conversation) && t.act.key().is_some());
+        let seen = self.entries.iter().map(|(seq, entry)| (entry.known, *seq));
+        let mut known: Vec<_> = acked.filter_map(|t| Some((t.settled, t.acked()?))).chain(seen).collect();
+        known.sort_unstable();
+        for (at, seq) in known {
+            if self.heads.last().is_none_or(|(_, head)| *head < seq) {
+                self.heads.push((at, seq));
+            }
+        }
+    }
+
+    fn find_members(&mut self, run: &Run<'a>) {
+        for (seq, entry) in &self.entries {
+            let tries = entry.event.author.as_ref().zip(entry.event.key.as_ref());
+            let invoked = tries.and_then(|(user, key)| run.of_key(user, key).map(|t| t.invoked).min()).unwrap_or(0);
+            let step = |joined| Step { seq: *seq, joined, invoked, known: entry.known };
+            match &entry.event.kind {
+                Kind::Created { members, past, leaver } => {
+                    (self.past, self.leaver) = (*past, *leaver);
+                    for user in members {
+                        self.steps.entry(user).or_default().push(step(true));
+                    }
+                }
+                Kind::Joined { user } => self.steps.entry(user).or_default().push(step(true)),
+                Kind::Left { user } => self.steps.entry(user).or_default().push(step(false)),
+                _ => {}
+            }
+        }
+    }
+
+    /// The highest seq that somebody knew of before this time.
+    pub(super) fn head_before(&self, at: At) -> Seq {
+        let later = self.heads.partition_point(|(known, _)| *known < at);
+        later.checked_sub(1).map_or(0, |last| self.heads[last].1)
+    }
+
+    /// Whether what a user sent under a key is there.
+    pub(super) fn has(&self, user: &str, key: &str) -> bool {
+        self.keys.get(user).is_some_and(|keys| keys.contains(key))
+    }
+
+    /// What concerns this user's membership.
+    pub(super) fn steps(&self, user: &str) -> &[Step] {
+        self.steps.get(user).map_or(&[], Vec::as_slice)
+    }
+
+    /// What a user may see once everything up to a head has happened.
+    pub(super) fn visible(&self, user: &str, head: Seq) -> Vec<Interval> {
+        let mut seen = Vec::new();
+        let mut since = None;
+        for step in self.steps(user).iter().take_while(|step| step.seq <= head) {
+            match (step.joined, since) {
+                (true, None) => since = Some(self.begins(*step)),
+                (false, Some(from)) => {
+                    since = None;
+                    if self.leaver == Leaver::Loses { seen.clear() } else { seen.push((from, step.seq)) }
+                }
+                _ => {}
+            }
+        }
+        seen.extend(since.map(|from| (from, head)));
+        seen
+    }
+
+    /// The most that a user may have been able to see at this time, whatever the order in which
+    /// things took effect.
+    pub(super) fn visible_at_most(&self, user: &str, at: At) -> Vec<Interval> {
+        let mut seen = Vec::new();
+        let mut since = None;
+        for step in self.steps(user) {
+            match (step.joined, since) {
+                (true, None) if step.invoked <= at => since = Some(self.begins(*step)),
+                (false, Some(from)) => {
+                    since = None;
+                    seen.push((from, step.seq));
+                }
+                _ => {}
+            }
+        }
+        seen.extend(since.map(|from| (from, Seq::MAX)));
+        seen
+    }
+
+    /// Whether a user had lost all by the time at which they asked, and had not come back when
+    /// they were answered.
+    pub(super) fn had_lost_all(&self, user: &str, asked: At, answered: At) -> bool {
+        if self.leaver == Leaver::Keeps {
+            return false;
+        }
+        let gone = self.steps(user).iter().rposition(|step| !step.joined && step.known < asked);
+        gone.is_some_and(|gone| self.steps(user)[gone..].iter().all(|step| !step.joined || step.invoked > answered))
+    }
+
+    /// Whether a user was a member from before they asked until they were answered.
+    pub(super) fn was_member(&self, user: &str, asked: At, answered: At) -> bool {
+        let steps = self.steps(user);
+        let joined = steps.iter().rposition(|step| step.joined && step.known < asked);
+        joined.is_some_and(|joined| steps[joined..].iter().all(|step| step.joined || step.invoked > answered))
+    }
+
+    fn begins(&self, step: Step) -> Seq {
+        if self.past == Past::Full { 1 } else { step.seq }
+    }
+
+    /// When somebody knew first that a message was deleted.
+    pub(super) fn deleted(&self, target: Seq) -> Option<(Seq, At)> {
+        let is = |event: &Event| matches!(event.kind, Kind::Deleted { target: of } if of == target);
+        self.entries.range(target..).find(|(_, entry)| is(entry.event)).map(|(seq, entry)| (*seq, entry.known))
+    }
+}
+
+/// How two sights of one seq differ.
+enum Same {
+    ButRedacted,
+    ButBody,
+    Not,
+}
+
+fn compare(one: &Event, other: &Event) -> Same {
+    let mut bare = [one.clone(), other.clone()];
+    for event in &mut bare {
+        if let Kind::Message { body, .. } | Kind::Edited { body, .. } = &mut event.kind {
+            *body = None;
+        }
+    }
+    if bare[0] != bare[1] {
+        return Same::Not;
+    }
+    if body(one).is_none() || body(other).is_none() { Same::ButRedacted } else { Same::ButBody }
+}
+
+fn unsent(run: &Run<'_>, event: &Event) -> bool {
+    body(event).is_some_and(|body| run.of_body(body).next().is_none())
+}
+
+/// What an event says.
+pub(super) fn body(event: &Event) -> Option<&Name> {
+    match &event.kind {
+        Kind::Message { body, .. } | Kind::Edited { body, .. } => body.as_ref(),
+        _ => None,
+    }
+}
+
+/// The message that an event changes.
+pub(super) fn target(event: &Event) -> Option<Seq> {
+    match &event.kind {
+        Kind::Edited { target, .. } | Kind::Deleted { target } | Kind::Reacted { target, .. } => Some(*target),
+        _ => None,
+    }
+}
+
+/// Whether an event may be the effect of a try.
+pub(super) fn is_by(event: &Event, t: &Try<'_>) -> bool {
+    event.author.as_ref().is_none_or(|author| author == t.user) && (event.key.is_none() || event.key.as_ref() == t.act.key())
+}
+
+/// Whether a seq is in one of these.
+pub(super) fn within(intervals: &[Interval], seq: Seq) -> bool {
+    intervals.iter().any(|(from, to)| (*from..=*to).contains(&seq))
+}
+
+/// The highest seq in these.
+pub(super) fn highest(intervals: &[Interval]) -> Seq {
+    intervals.iter().map(|(_, to)| *to).max().unwrap_or(0)
+}
+
+/// All events of a conversation that were seen, in the order of the history.
+pub(super) fn sights<'a>(run: &Run<'a>, conversation: &Name) -> impl Iterator<Item = Sight<'a>> {
+    let records = run.conversations.get(conversation).cloned().unwrap_or_default();
+    let all = run.records;
+    records.into_iter().flat_map(move |record| {
+        let at = all[record].at;
+        let sight = |asked, on, path, event| Sight { record, at, asked, on, path, event };
+        let seen: Vec<Sight<'a>> = match &all[record].what {
+            What::Live { on, event, .. } => vec![sight(None, *on, "live", &**event)],
+            What::Events { on, asked, events, .. } => events.iter().map(|event| sight(Some(*asked), *on, "events", &**event)).collect(),
+            _ => Vec::new(),
+        };
+        seen
+    })
+}
+
+/// All answers about a conversation: who asked, when, when they were answered, the head that they
+/// were told (none if it was not there), and by which path.
+pub(super) struct Answer<'r, 'a> {
+    pub(super) record: usize,
+    pub(super) link: &'r Link<'a>,
+    pub(super) asked: At,
+    pub(super) at: At,
+    pub(super) head: Option<Seq>,
+    pub(super) path: &'static str,
+}
+
+/// See [`Answer`].
+pub(super) fn answers<'r, 'a>(run: &'r Run<'a>, conversation: &Name) -> impl Iterator<Item = Answer<'r, 'a>> {
+    let records = run.conversations.get(conversation).map_or(&[][..], Vec::as_slice);
+    records.iter().filter_map(|record| {
+        let (on, asked, head, path) = match &run.records[*record].what {
+            What::Events { on, asked, head, .. } => (on, asked, Some(*head), "events"),
+            What::Messages { on, asked, head, .. } => (on, asked, Some(*head), "history"),
+            What::Conversation { on, asked, listed, way } => (on, asked, Some(listed.head), way.name()),
+            What::Absent { on, asked, .. } => (on, asked, None, "asking for it"),
+            _ => return None,
+        };
+        Some(Answer { record: *record, link: run.link(*on)?, asked: *asked, at: run.records[*record].at, head, path })
+    })
+}
