@@ -91,3 +91,31 @@ fn p1_what_was_committed_is_there_after_kill_9() {
     assert!(committed > ROUNDS * 50, "little was committed: {committed}");
     open(dir.path()).verify().unwrap();
 }
+
+/// A crash between the two steps of a turn: the new segment is in its place, and the manifest does
+/// not name it yet. Once it is written on, it must be named.
+#[test]
+fn p1_a_segment_that_was_begun_just_before_a_crash_is_found_ever_after() {
+    const VALUE: usize = 3_000;
+    let (dir, before) = (common::temp_dir(), common::temp_dir());
+    let kv = common::open(dir.path()).unwrap();
+    let mut rows = 0;
+    let begun = loop {
+        let crashed = before.path().join(rows.to_string());
+        common::copy_dir(dir.path(), &crashed);
+        common::fill(&kv, rows..rows + 1, VALUE);
+        if let [_, begun] = common::segments(dir.path()).as_slice() {
+            std::fs::copy(begun, crashed.join("log").join(begun.file_name().unwrap())).unwrap();
+            break crashed;
+        }
+        rows += 1;
+    };
+    // Its first frame came after the manifest.
+    common::change(&common::segments(&begun)[1], |bytes| bytes[4096..].fill(0));
+    for _ in 0..3 {
+        let kv = common::open(&begun).unwrap();
+        assert_eq!(common::count(&kv, rows + 5, VALUE), rows);
+        common::fill(&kv, rows..rows + 1, VALUE);
+        rows += 1;
+    }
+}
