@@ -127,7 +127,7 @@ pub(super) fn format_file() -> Vec<u8> {
 }
 
 /// Whether there is a store of the known format; refuses any other.
-fn check_format(root: &Path) -> Result<bool, OpenError> {
+pub(super) fn check_format(root: &Path) -> Result<bool, OpenError> {
     let path = root.join(FORMAT_NAME);
     let text = match fs::read(&path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -143,14 +143,27 @@ fn check_format(root: &Path) -> Result<bool, OpenError> {
     Err(OpenError::Format { path, found: found.to_owned(), supported: FORMAT })
 }
 
+/// Takes the lock, if there is a file for it; nothing is written.
+pub(super) fn lock_if_there(root: &Path) -> Result<Option<File>, OpenError> {
+    let path = root.join(LOCK_NAME);
+    match File::open(&path) {
+        Ok(file) => take_lock(file, root, &path).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(OpenError::io("open", &path)(error)),
+    }
+}
+
 fn lock(root: &Path) -> Result<File, OpenError> {
     let path = root.join(LOCK_NAME);
     let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(OpenError::io("open", &path))?;
+    take_lock(file.map_err(OpenError::io("open", &path))?, root, &path)
+}
+
+fn take_lock(file: File, root: &Path, path: &Path) -> Result<File, OpenError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: root.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(OpenError::io("lock", &path)(error)),
+        Err(TryLockError::Error(error)) => Err(OpenError::io("lock", path)(error)),
     }
 }
 

@@ -21,6 +21,7 @@ mod merge;
 mod options;
 mod recover;
 mod room;
+mod salvage;
 mod segment;
 mod tables;
 mod tables_check;
@@ -48,6 +49,7 @@ pub use options::{
 };
 use recover::Recovered;
 use room::Room;
+pub use salvage::{Loss, Part, SalvageError, salvage, survey};
 use tables::{Shared, TablesError};
 use tree::Tree;
 use trees::Trees;

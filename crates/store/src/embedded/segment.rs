@@ -21,7 +21,10 @@ const MAGIC: u64 = u64::from_le_bytes(*b"chirrupL");
 const EXTENSION: &str = ".log";
 
 /// What is shown each frame of a segment: its number and its payload.
-pub(super) type Visit<'a> = dyn FnMut(u64, &[u8]) -> Result<(), OpenError> + 'a;
+pub(super) type Visit<'a> = VisitOr<'a, OpenError>;
+
+/// The same, ended by another error.
+pub(super) type VisitOr<'a, E> = dyn FnMut(u64, &[u8]) -> Result<(), E> + 'a;
 
 /// How much of a segment is read at once, bytes.
 const WINDOW_BYTES: usize = 1 << 20;
@@ -48,6 +51,11 @@ impl Header {
         let hash = xxh3_64(&bytes[..HEADER_BYTES - 8]);
         bytes[HEADER_BYTES - 8..].copy_from_slice(&hash.to_le_bytes());
         bytes
+    }
+
+    /// The header of a segment of these bytes, if it is whole.
+    pub(super) fn of(segment: &[u8]) -> Option<Self> {
+        segment.first_chunk().and_then(Self::decode)
     }
 
     fn decode(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
@@ -133,13 +141,36 @@ impl Segment {
         Ok(extent)
     }
 
+    /// Shows every whole frame wherever it is, and tells where some are missing before one: the
+    /// place, and the first and the last number.
+    pub(super) fn scan_all<E: From<OpenError>>(
+        &self,
+        visit: &mut VisitOr<'_, E>,
+        missing: &mut dyn FnMut(u64, u64, u64),
+    ) -> Result<Extent, E> {
+        let mut window = Window::new(self);
+        let mut extent = Extent { end: FIRST_FRAME, next_number: self.header.first_number, last_frame: None };
+        while let Some(begin) = self.find_frame_in(&mut window, extent.end, extent.next_number)? {
+            let Some((header, bytes)) = self.frame_at(&mut window, begin)? else { break };
+            if header.number > extent.next_number {
+                missing(extent.end, extent.next_number, header.number - 1);
+            }
+            visit(header.number, &bytes[frame::HEADER_BYTES..frame::HEADER_BYTES + header.payload_bytes])?;
+            extent = Extent { end: begin + header.frame_bytes(), next_number: header.number + 1, last_frame: Some(begin) };
+        }
+        Ok(extent)
+    }
+
     /// Where a whole frame of this segment, with the number `least` or a higher one, begins at
     /// or after `offset`. Its being there shows that a frame before it was whole once.
     pub(super) fn find_frame(&self, offset: u64, least: u64) -> Result<Option<u64>, OpenError> {
-        let mut window = Window::new(self);
+        self.find_frame_in(&mut Window::new(self), offset, least)
+    }
+
+    fn find_frame_in(&self, window: &mut Window<'_>, offset: u64, least: u64) -> Result<Option<u64>, OpenError> {
         let mut at = offset;
         while let Some(begin) = window.next_magic(at)? {
-            if let Some((header, _)) = self.frame_at(&mut window, begin)?
+            if let Some((header, _)) = self.frame_at(window, begin)?
                 && header.number >= least
             {
                 return Ok(Some(begin));

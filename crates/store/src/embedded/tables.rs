@@ -15,8 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use byteview::ByteView;
 use lsm_tree::compaction::Leveled;
+use lsm_tree::table::Scanner;
 use lsm_tree::table::filter::standard_bloom::Builder as Bloom;
-use lsm_tree::{AbstractTree, AnyTree, InternalValue, SeqNo, Slice, Tree, ValueType};
+use lsm_tree::{AbstractTree, AnyTree, CompressionType, InternalValue, SeqNo, Slice, Tree, ValueType};
 
 use super::abort::AbortSwitch;
 use super::error::OpenError;
@@ -263,6 +264,29 @@ fn open_error(error: lsm_tree::Error, dir: &Path) -> OpenError {
         Some(path) => OpenError::damaged(&path, 0, "its index or its description is not what was written"),
         None => OpenError::damaged(dir, 0, "a file that its list names is missing"),
     }
+}
+
+/// A row of a file: its key, its value unless it was removed, and its number.
+pub(super) type Scanned = (Vec<u8>, Option<Vec<u8>>, u64);
+
+/// The rows of a file that holds nothing but so many sound blocks; an error ends them.
+pub(super) fn scan(path: &Path, blocks: usize, compressed: bool) -> Vec<Result<Scanned, String>> {
+    let compression = if compressed { CompressionType::Lz4 } else { CompressionType::None };
+    let mut rows = Vec::new();
+    let scanned = catch_unwind(AssertUnwindSafe(|| {
+        for row in Scanner::new(path, blocks, compression, 0)? {
+            let InternalValue { key, value } = row?;
+            let kept = key.value_type == ValueType::Value;
+            rows.push(Ok((key.user_key.to_vec(), kept.then(|| value.to_vec()), key.seqno)));
+        }
+        Ok::<_, lsm_tree::Error>(())
+    }));
+    match scanned {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => rows.push(Err(error.to_string())),
+        Err(_) => rows.push(Err("it holds something else than rows".to_owned())),
+    }
+    rows
 }
 
 /// The files of a table as of one moment, and what is on the disk to find them.

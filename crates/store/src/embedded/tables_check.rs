@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_128;
 /// What a block of a file begins with: magic 4 bytes, kind u8, checksum of what follows u128,
 /// its length u32, its length uncompressed u32, checksum of all this u32. Little endian.
 const BLOCK_HEADER_BYTES: usize = 33;
-const BLOCK_MAGIC: &[u8] = b"LSM\x03";
+pub(super) const BLOCK_MAGIC: &[u8] = b"LSM\x03";
 /// The kind of a block that holds rows.
 const KIND_DATA: u8 = 0;
 
@@ -54,24 +54,62 @@ pub(super) fn locate(files: &[Expected], dir: &Path, what: &str) -> Damage {
 /// one behind the other; when they are sound, the damage is in what follows.
 fn first_bad_block(bytes: &[u8]) -> (u64, &'static str) {
     let mut at = 0;
-    while let Some(header) = bytes.get(at..at + BLOCK_HEADER_BYTES) {
-        let field = |from: usize, to: usize| &header[from..to];
-        let own = u32::from_le_bytes(field(29, 33).try_into().expect("4 bytes"));
-        if !header.starts_with(BLOCK_MAGIC) || own != low_bytes(xxh3_128(&header[..29])) {
-            return (at as u64, "the header of a block is not what was written");
-        }
-        if header[4] != KIND_DATA {
-            return (at as u64, "the index, the filter or the description of the file, from here on, is not what was written");
-        }
-        let checksum = u128::from_le_bytes(field(5, 21).try_into().expect("16 bytes"));
-        let length = u32::from_le_bytes(field(21, 25).try_into().expect("4 bytes")) as usize;
-        let content = bytes.get(at + BLOCK_HEADER_BYTES..at + BLOCK_HEADER_BYTES + length);
-        if content.is_none_or(|content| xxh3_128(content) != checksum) {
-            return (at as u64, "a block is not what was written");
-        }
-        at += BLOCK_HEADER_BYTES + length;
+    loop {
+        let what = match block_at(bytes, at) {
+            Block::Rows { end, .. } => {
+                at = end;
+                continue;
+            }
+            Block::Other => "the index, the filter or the description of the file, from here on, is not what was written",
+            Block::BadHeader => "the header of a block is not what was written",
+            Block::BadContent { .. } => "a block is not what was written",
+            Block::End => "the file ends before its end",
+        };
+        return (at as u64, what);
     }
-    (at as u64, "the file ends before its end")
+}
+
+/// What stands at a place of a file where a block should begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Block {
+    /// A sound block of rows.
+    Rows {
+        /// Where the next begins.
+        end: usize,
+        /// Whether it surely is compressed.
+        compressed: bool,
+    },
+    /// A block of another kind: no rows follow.
+    Other,
+    /// Nothing that can be made out.
+    BadHeader,
+    /// A block of rows whose content is not what was written.
+    BadContent {
+        /// Where the next begins, or the file ends.
+        end: usize,
+    },
+    /// The end of the file.
+    End,
+}
+
+/// What stands at a place.
+pub(super) fn block_at(bytes: &[u8], at: usize) -> Block {
+    let Some(header) = bytes.get(at..at + BLOCK_HEADER_BYTES) else { return Block::End };
+    let field = |from: usize, to: usize| &header[from..to];
+    let number = |from: usize| u32::from_le_bytes(field(from, from + 4).try_into().expect("4 bytes"));
+    if !header.starts_with(BLOCK_MAGIC) || number(29) != low_bytes(xxh3_128(&header[..29])) {
+        return Block::BadHeader;
+    }
+    if header[4] != KIND_DATA {
+        return Block::Other;
+    }
+    let checksum = u128::from_le_bytes(field(5, 21).try_into().expect("16 bytes"));
+    let (length, uncompressed) = (number(21), number(25));
+    let end = at + BLOCK_HEADER_BYTES + length as usize;
+    match bytes.get(at + BLOCK_HEADER_BYTES..end) {
+        Some(content) if xxh3_128(content) == checksum => Block::Rows { end, compressed: length != uncompressed },
+        _ => Block::BadContent { end: end.min(bytes.len()) },
+    }
 }
 
 fn low_bytes(checksum: u128) -> u32 {
