@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::log::{Answer, Log, answers, body, highest, sights, target, within};
 use super::run::{Run, broken};
 use super::verdict::{Rule, Verdict};
-use crate::history::{At, Kind, Name, Seq, What};
+use crate::history::{At, Kind, Name, Seq, Way, What};
 
 /// By user, times at which a higher seq was reached, with it; both grow.
 type Reached<'a> = BTreeMap<&'a Name, Vec<(At, Seq)>>;
@@ -14,8 +14,10 @@ type Reached<'a> = BTreeMap<&'a Name, Vec<(At, Seq)>>;
 pub(super) fn check(run: &Run<'_>, log: &Log<'_>, verdict: &mut Verdict) {
     let (own, seen) = (own(run, log), seen(run, log));
     for answer in answers(run, log.conversation) {
-        if !late(log, &answer, verdict) {
-            early(log, &answer, before(&own, &answer), before(&seen, &answer), verdict);
+        // What a session begins with is judged as a whole: see `feeds`.
+        let begins = answer.path == Way::Sync.name();
+        if !late(log, &answer, verdict) && !begins {
+            early(run, log, &answer, before(&own, &answer), before(&seen, &answer), verdict);
         }
     }
     leaks(run, log, verdict);
@@ -64,7 +66,7 @@ fn before(reached: &Reached<'_>, answer: &Answer<'_, '_>) -> Seq {
 }
 
 /// Whether an answer shows less than it must.
-fn early(log: &Log<'_>, answer: &Answer<'_, '_>, own: Seq, seen: Seq, verdict: &mut Verdict) {
+fn early(run: &Run<'_>, log: &Log<'_>, answer: &Answer<'_, '_>, own: Seq, seen: Seq, verdict: &mut Verdict) {
     let user = answer.link.user;
     let known = log.head_before(answer.asked);
     let Some(head) = answer.head else {
@@ -85,7 +87,9 @@ fn early(log: &Log<'_>, answer: &Answer<'_, '_>, own: Seq, seen: Seq, verdict: &
     } else {
         (Rule::AckedInFinal, format!("seq {needed} was there before, and {user} is told a log that ends at {head}"))
     };
-    let said = log.entries.get(&needed).and_then(|entry| body(entry.event));
+    // What nobody ever saw is known by who was acked it.
+    let acked = || run.tries.iter().find(|t| t.conversation == Some(log.conversation) && t.acked() == Some(needed));
+    let said = log.entries.get(&needed).map_or_else(|| acked().and_then(|t| t.act.body()), |entry| body(entry.event));
     verdict.add(broken(rule, answer.record, why).on(log.conversation).seq(needed).body(said).by(answer.link, answer.path));
 }
 

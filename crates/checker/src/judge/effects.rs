@@ -1,7 +1,7 @@
 //! Whether changes had the effects that they were answered to have: acked ones are there, each id
 //! has one, in the order of real time, answers after what they answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::log::{Entry, Log, body, is_by};
 use super::run::{Outcome, Run, Try, broken};
@@ -18,9 +18,14 @@ pub(super) fn check(run: &Run<'_>, log: &Log<'_>, verdict: &mut Verdict) {
 }
 
 fn acked_are_there(log: &Log<'_>, here: &[&Try<'_>], verdict: &mut Verdict) {
-    let keys: std::collections::HashSet<_> = log.entries.values().filter_map(|entry| entry.event.key.as_ref()).collect();
+    let keys: HashSet<_> = log.entries.values().filter_map(|entry| entry.event.key.as_ref()).collect();
+    let mut first = HashSet::new();
     for t in here {
         let Outcome::Ok { seq, .. } = t.outcome else { continue };
+        if !first.insert((t.user, t.act.key())) {
+            // Whether later answers agree with the first is said of the id.
+            continue;
+        }
         let always = matches!(t.act, Act::Send { .. } | Act::Edit { .. });
         let effect = always || t.act.key().is_some_and(|key| keys.contains(key));
         let Some(entry) = log.entries.get(&seq).filter(|_| effect) else { continue };

@@ -117,7 +117,7 @@ impl<'a> Feeds<'_, 'a> {
     /// session was asked for, or was covered by the cursor.
     fn listed_all(&mut self, record: usize, on: ConnectionId, verdict: &mut Verdict) {
         let (Some(link), Some(feed)) = (self.run.link(on), self.feeds.get_mut(&on)) else { return };
-        let Some(device) = self.devices.get(&(link.user, link.device)) else { return };
+        let device = self.devices.entry((link.user, link.device)).or_default();
         for (conversation, log) in self.logs {
             let covered = feed.start.as_ref().and_then(|got| got.get(conversation)).copied();
             let listed = feed.listed.get(conversation).copied();
@@ -126,7 +126,9 @@ impl<'a> Feeds<'_, 'a> {
             {
                 feed.base.insert(conversation, covered);
             }
-            let needed = needed(log, link, device.got.get(conversation).copied());
+            let got = device.got.get(conversation).copied();
+            let needed =
+                if listed.is_some() { highest(&log.visible(link.user, log.head_before(link.asked))) } else { needed(log, link, got) };
             let told = listed.into_iter().chain(covered).max().unwrap_or(0);
             if told < needed {
                 let why = match listed {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::run::{Link, Outcome, Run, Try, broken};
 use super::verdict::{Rule, Verdict};
-use crate::history::{At, Event, Kind, Leaver, Name, Past, Seq, What};
+use crate::history::{Act, At, Event, Kind, Leaver, Name, Past, Seq, What};
 
 /// An event as it was seen once.
 #[derive(Clone, Copy)]
@@ -41,8 +41,8 @@ pub(super) struct Log<'a> {
     heads: Vec<(At, Seq)>,
     /// What concerns each user's membership.
     steps: BTreeMap<&'a str, Vec<Step>>,
-    past: Past,
-    leaver: Leaver,
+    /// What later and former members see, where it is known.
+    rules: Option<(Past, Leaver)>,
 }
 
 /// A change of a membership.
@@ -69,8 +69,7 @@ impl<'a> Log<'a> {
             dense: 0,
             heads: Vec::new(),
             steps: BTreeMap::new(),
-            past: Past::Full,
-            leaver: Leaver::Keeps,
+            rules: None,
         };
         for sight in sights(run, conversation) {
             log.enter(run, &sight, verdict);
@@ -143,13 +142,33 @@ impl<'a> Log<'a> {
     }
 
     fn find_members(&mut self, run: &Run<'a>) {
+        // Who began it knows what nobody has read yet.
+        let begun =
+            run.tries.iter().find(|t| t.conversation == Some(self.conversation) && t.acked().is_some() && t.act.conversation().is_none());
+        if let Some(t) = begun.filter(|_| !self.entries.contains_key(&1)) {
+            let step = Step { seq: 1, joined: true, invoked: t.invoked, known: t.settled };
+            let others = match t.act {
+                Act::CreateGroup { members, past, leaver, .. } => {
+                    self.rules = Some((*past, *leaver));
+                    members.as_slice()
+                }
+                Act::CreateDirect { with, .. } => {
+                    self.rules = Some((Past::Full, Leaver::Keeps));
+                    std::slice::from_ref(with)
+                }
+                _ => &[],
+            };
+            for user in std::iter::once(t.user).chain(others) {
+                self.steps.entry(user).or_default().push(step);
+            }
+        }
         for (seq, entry) in &self.entries {
             let tries = entry.event.author.as_ref().zip(entry.event.key.as_ref());
             let invoked = tries.and_then(|(user, key)| run.of_key(user, key).map(|t| t.invoked).min()).unwrap_or(0);
             let step = |joined| Step { seq: *seq, joined, invoked, known: entry.known };
             match &entry.event.kind {
                 Kind::Created { members, past, leaver } => {
-                    (self.past, self.leaver) = (*past, *leaver);
+                    self.rules = Some((*past, *leaver));
                     for user in members {
                         self.steps.entry(user).or_default().push(step(true));
                     }
@@ -186,7 +205,7 @@ impl<'a> Log<'a> {
                 (true, None) => since = Some(self.begins(*step)),
                 (false, Some(from)) => {
                     since = None;
-                    if self.leaver == Leaver::Loses { seen.clear() } else { seen.push((from, step.seq)) }
+                    if self.loses() { seen.clear() } else { seen.push((from, step.seq)) }
                 }
                 _ => {}
             }
@@ -217,7 +236,7 @@ impl<'a> Log<'a> {
     /// Whether a user had lost all by the time at which they asked, and had not come back when
     /// they were answered.
     pub(super) fn had_lost_all(&self, user: &str, asked: At, answered: At) -> bool {
-        if self.leaver == Leaver::Keeps {
+        if !self.loses() {
             return false;
         }
         let gone = self.steps(user).iter().rposition(|step| !step.joined && step.known < asked);
@@ -232,7 +251,16 @@ impl<'a> Log<'a> {
     }
 
     fn begins(&self, step: Step) -> Seq {
-        if self.past == Past::Full { 1 } else { step.seq }
+        if self.rules.is_some_and(|(past, _)| past == Past::FromJoin) { step.seq } else { 1 }
+    }
+
+    fn loses(&self) -> bool {
+        self.rules.is_some_and(|(_, leaver)| leaver == Leaver::Loses)
+    }
+
+    /// Whether it is known what later and former members see.
+    pub(super) fn rules_are_known(&self) -> bool {
+        self.rules.is_some()
     }
 
     /// When somebody knew first that a message was deleted.

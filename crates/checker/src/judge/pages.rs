@@ -89,7 +89,7 @@ impl<'a> Pager<'_, 'a> {
 
     /// What a reader may see is not hidden from them.
     fn hidden(&self, record: usize, link: &Link<'_>, event: &Event, visible: &[(Seq, Seq)], verdict: &mut Verdict) {
-        if event.kind != Kind::Hidden || !within(visible, event.seq) {
+        if event.kind != Kind::Hidden || !within(visible, event.seq) || !self.log.rules_are_known() {
             return;
         }
         let Some(entry) = self.log.entries.get(&event.seq) else { return };

@@ -50,7 +50,7 @@ impl Watch<'_, '_> {
     fn lasting(&self, observer: &Link<'_>, user: &Name, (from, to): (At, At), status: Status, record: usize, verdict: &mut Verdict) {
         let limit = self.run.presence_within;
         let of_user = || self.run.links.values().filter(|link| link.user == user);
-        let changes = of_user().flat_map(|link| [link.begun, link.ended]).map(|at| at.saturating_add(limit));
+        let changes = of_user().flat_map(|link| [link.begun, link.ended]).map(|at| at.saturating_add(limit + 1));
         let wrong = changes.filter(|at| *at > from && *at < to).any(|at| match status {
             Status::Offline => self.was_there(observer, user, at, at),
             Status::Online | Status::Away => self.was_gone(user, at, at),
