@@ -115,14 +115,15 @@ impl Views {
         entry: Option<&InboxEntry>,
         position: Option<PositionRow>,
     ) -> Result<Option<reply::Conversation>, ReadError> {
-        // The state before the member: nobody removed in between is told what came after.
+        // Positions before the state: none is told that is beyond the head. The state before the
+        // member: nobody removed in between is told what came after.
+        let mut position = self.with_pending(conversation, user, position);
         let state = self.state(&AggregateId::Conversation(conversation))?;
         let Some(described) = state.conversation() else { return Ok(None) };
         let Some(member) = self.member(conversation, user)?.filter(|member| !member.visible.is_empty()) else { return Ok(None) };
         let visible = &member.visible;
         let joined = member.role.is_some();
         let last = visible.last(state.head);
-        let mut position = self.with_pending(conversation, user, position);
         let last_message = self.messages(conversation, Place::Timeline, visible, 1..=last, Towards::Older, 1)?;
         let last_message = last_message.first().and_then(Message::of);
         if let Some(Message { seq, ordinal: Some(ordinal), author, .. }) = &last_message

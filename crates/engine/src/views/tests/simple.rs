@@ -1,8 +1,11 @@
 //! Single rules of the views.
 
-use chirrup_core::aggregate::{Action as AnyAction, AggregateId};
+use std::sync::{Arc, Mutex};
+
+use chirrup_core::aggregate::{Action as AnyAction, AggregateId, Outcome};
 use chirrup_core::conversation::Action;
 use chirrup_core::event::{Form, History, Leaver, Text};
+use chirrup_core::ids::{ConversationId, UserId};
 use chirrup_core::user as core_user;
 use chirrup_protocol::error::{Code, Error};
 use chirrup_protocol::event::{ConversationKind, Kind};
@@ -11,7 +14,7 @@ use chirrup_store::kv::{Kv, ReadError, Row};
 use chirrup_store::record::{self, PositionRow};
 
 use crate::testing::{World, conversation, nth_user, user};
-use crate::views::{ViewError, Which};
+use crate::views::{PositionSource, ViewError, Views, Which};
 
 fn say(words: &str) -> Action {
     let text = Text { text: words.to_owned(), mentions: Vec::new(), mention_all: false };
@@ -65,6 +68,30 @@ fn a_list_is_told_in_pages_with_its_flags() {
     assert!(matches!(world.views.conversations(user(1), Some("x"), 5), Err(ViewError::BadPage)));
     let heard: Vec<_> = world.views.subscriptions(user(1)).unwrap().iter().map(|s| (s.conversation, s.since)).collect();
     assert_eq!(heard, (1..=7).map(|n| (conversation(n), 1)).collect::<Vec<_>>());
+}
+
+/// Whoever is asked about has just said something more.
+struct Talkative(Mutex<World>);
+
+impl PositionSource for Talkative {
+    fn pending(&self, conversation: ConversationId, user: UserId) -> Option<PositionRow> {
+        let outcome = self.0.lock().unwrap().act(conversation, user, say("more"));
+        let Outcome::Done { last, .. } = outcome else { panic!("not done: {outcome:?}") };
+        Some(PositionRow { read: last, read_ordinal: last - 1, delivered: last })
+    }
+}
+
+#[test]
+fn no_position_is_beyond_the_head_that_is_told_with_it() {
+    let mut world = World::of(2);
+    world.act(conversation(1), user(0), Action::CreateDirect { with: user(1) });
+    let kv = Arc::clone(&world.kv);
+    let views = Views::new(kv, Arc::new(Talkative(Mutex::new(world))));
+    let one = views.conversation(user(0), conversation(1)).unwrap().unwrap();
+    let listed = views.conversations(user(0), None, 10).unwrap().conversations.remove(0);
+    for told in [one, listed] {
+        assert_eq!((told.read, told.delivered), (told.head, told.head));
+    }
 }
 
 #[test]
