@@ -13,7 +13,7 @@ DENY_VERSION := 0.20.2
 DENY := $(TARGET)/tools/bin/cargo-deny
 ARGS ?=
 
-.PHONY: help run test test-long bench fmt check-fmt clippy deny tidy generate advisories setup clean
+.PHONY: help run test test-long bench mutants mutant fmt check-fmt clippy deny tidy generate advisories setup clean
 
 help: ## Say what there is.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,7 +21,7 @@ help: ## Say what there is.
 run: setup ## Build and start the server; prints its address and the first administrator's code.
 	$(CARGO) run $(LOCKED) --release --package chirrup -- serve $(ARGS)
 
-test: check-fmt clippy deny tidy ## Everything that must hold: format, lints, licences, tests, tidiness.
+test: check-fmt clippy deny tidy mutant ## Everything that must hold: format, lints, licences, tests, tidiness.
 	$(CARGO) test $(LOCKED) --workspace
 
 test-long: test ## The same, then many more random cases and the tests that take long.
@@ -30,6 +30,15 @@ test-long: test ## The same, then many more random cases and the tests that take
 bench: setup ## Measure, beside floors of this machine: ARGS="--quick", ARGS="--json", ARGS="--only sends".
 	$(CARGO) build $(LOCKED) --release --package chirrup --package chirrup-bench
 	$(TARGET)/release/chirrup-bench $(ARGS)
+
+mutants: mutant ## Break each rule, see which test notices, and write docs/mutants.md anew.
+	CHIRRUP_TEST_WRITE_MUTANTS=1 $(CARGO) test $(LOCKED) --package chirrup --test promises -- --exact --nocapture \
+		mutants::every_mutant_is_caught_by_a_test_that_passes_without_it
+
+# For tests alone; they build it themselves if it is not there.
+mutant: setup
+	$(CARGO) clippy $(LOCKED) --package chirrup-mutants --features mutants -- -D warnings
+	$(CARGO) build $(LOCKED) --package chirrup-mutant --features mutants
 
 fmt: setup ## Format all code.
 	$(CARGO) fmt --all

@@ -5,20 +5,32 @@
 
 #[path = "promises/log.rs"]
 mod log;
+#[path = "promises/mutants.rs"]
+mod mutants;
 #[path = "promises/p16_felt.rs"]
 mod p16_felt;
 #[path = "promises/p17_clock.rs"]
 mod p17_clock;
+#[path = "promises/p1_named_points.rs"]
+mod p1_named_points;
+#[path = "promises/p1_power_cut.rs"]
+mod p1_power_cut;
 #[path = "promises/p1_ten_kills.rs"]
 mod p1_ten_kills;
+#[path = "promises/p2_pushes.rs"]
+mod p2_pushes;
 #[path = "promises/p3_one_effect.rs"]
 mod p3_one_effect;
+#[path = "promises/p4_owed.rs"]
+mod p4_owed;
 #[path = "promises/p4_unknown.rs"]
 mod p4_unknown;
 #[path = "promises/p5_reconnect.rs"]
 mod p5_reconnect;
 #[path = "promises/p6_only_forward.rs"]
 mod p6_only_forward;
+#[path = "promises/p8_torn_tail.rs"]
+mod p8_torn_tail;
 #[path = "promises/r8_order.rs"]
 mod r8_order;
 #[path = "promises/random.rs"]
@@ -28,3 +40,5 @@ mod raw;
 #[path = "promises/slow_and_stopping.rs"]
 mod slow_and_stopping;
 mod support;
+#[path = "promises/unread.rs"]
+mod unread;

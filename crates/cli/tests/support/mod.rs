@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use chirrup_client::{Client, Options};
@@ -18,6 +20,11 @@ use tempfile::TempDir;
 
 /// Nothing is waited for longer: a test that would hang fails.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+/// Names the rule that the servers of this run have broken: then `chirrup-mutant` stands in for
+/// `chirrup`.
+pub(crate) const BROKEN: &str = "CHIRRUP_TEST_MUTANT";
+/// The path of `chirrup-mutant`, if it is built already.
+pub(crate) const MUTANT: &str = "CHIRRUP_TEST_MUTANT_PROGRAM";
 /// Of every account that is opened here.
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
@@ -31,6 +38,9 @@ pub(crate) struct Server {
     pub(crate) first_code: Option<String>,
     /// Variables of its environment from the next start on, beside its settings.
     pub environment: Vec<(String, String)>,
+    /// Where it dies from the next start on, as `POINT:n` (see `crates/mutants`). Then it is
+    /// `chirrup-mutant` that runs, with no rule broken.
+    pub dies_at: Option<String>,
     directory: TempDir,
     settings: Vec<(String, String)>,
     process: Option<(Child, ChildStdout)>,
@@ -50,6 +60,7 @@ impl Server {
             admin_address: any,
             first_code: None,
             environment: Vec::new(),
+            dies_at: None,
             directory: tempfile::tempdir().unwrap(),
             settings: settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             process: None,
@@ -62,7 +73,11 @@ impl Server {
     pub(crate) fn start_again(&mut self) {
         assert!(self.process.is_none(), "it runs");
         let log = std::fs::File::options().create(true).append(true).open(self.log()).unwrap();
-        let mut command = program();
+        let mut command = match (&self.dies_at, std::env::var_os(BROKEN)) {
+            (Some(point), _) => of_the_mutant("CHIRRUP_KILL_AT", point.as_ref()),
+            (None, Some(rule)) => of_the_mutant("CHIRRUP_MUTANT", &rule),
+            (None, None) => program(),
+        };
         command.args(["serve", "--json", "--data"]).arg(self.data());
         command.args(["--listen", &self.address.to_string(), "--admin-listen", &self.admin_address.to_string()]);
         command.env("CHIRRUP_LOG_LEVEL", "warn");
@@ -87,6 +102,13 @@ impl Server {
         let (mut child, _) = self.process.take().expect("it runs");
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// Waits until it has ended by itself, as by kill -9.
+    pub(crate) fn died(&mut self) {
+        let (mut child, _) = self.process.take().expect("it runs");
+        let status = end(&mut child);
+        assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "the server ended with {status}");
     }
 
     /// Asks it to stop with SIGTERM and waits until it has.
@@ -179,11 +201,44 @@ impl Drop for Server {
 
 /// The program, free of settings of whoever runs the tests.
 fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_chirrup"));
+    clean(env!("CARGO_BIN_EXE_chirrup").as_ref())
+}
+
+fn clean(program: &Path) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CHIRRUP_")) {
         command.env_remove(name);
     }
     command
+}
+
+/// `chirrup-mutant`, told what to do wrong.
+fn of_the_mutant(variable: &str, value: &OsStr) -> Command {
+    let mut command = clean(mutant());
+    command.env(variable, value);
+    command
+}
+
+/// The path of `chirrup-mutant`, which is built if it is not there or not up to date.
+pub(crate) fn mutant() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| std::env::var_os(MUTANT).map_or_else(build_mutant, PathBuf::from))
+}
+
+/// Builds it in the profile in which alone it can be.
+fn build_mutant() -> PathBuf {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What cargo tells of this test's own package is not meant for others' build scripts.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PKG_")) {
+        cargo.env_remove(name);
+    }
+    cargo.env_remove("CARGO_MANIFEST_DIR").env_remove("CARGO_MANIFEST_PATH").current_dir(workspace());
+    cargo.args(["build", "--locked", "--quiet", "--message-format=json-render-diagnostics"]);
+    cargo.args(["--package", "chirrup-mutant", "--features", "mutants"]);
+    let built = String::from_utf8(output(&mut cargo).stdout).unwrap();
+    let made = built.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let path = made.filter_map(|made| made["executable"].as_str().map(PathBuf::from)).next_back();
+    path.expect("cargo tells where it is")
 }
 
 /// The first line that a process prints, waited for within limits; empty if it ends without one.
