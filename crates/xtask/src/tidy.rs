@@ -1,4 +1,4 @@
-//! What must agree between the pages and the code: paths that are named exist, links lead
+//! What must agree between the pages and the code: paths and tests that are named exist, links lead
 //! somewhere, rules that tests cite are written, tables are fresh, nothing names one machine.
 
 use std::collections::BTreeSet;
@@ -38,6 +38,7 @@ pub(crate) fn tidy(repository: &Repository) -> Result<(), String> {
     }
     let mut faults = Vec::new();
     faults.extend(missing_paths(repository));
+    faults.extend(missing_tests(repository));
     faults.extend(dead_links(repository));
     faults.extend(forbidden_words(repository));
     faults.extend(unwritten_rules(repository));
@@ -65,10 +66,46 @@ fn long_files(repository: &Repository) -> Vec<(String, usize)> {
     counted.filter(|(_, lines)| *lines > LINES_TO_LOOK_AT).collect()
 }
 
+/// Whether a page says where things are: the map, and what stands in `docs` itself.
+fn is_map(path: &str) -> bool {
+    let in_docs = path.strip_prefix("docs/").is_some_and(|name| !name.contains('/'));
+    is_page(path) && (path == "ARCHITECTURE.md" || in_docs)
+}
+
 fn missing_paths(repository: &Repository) -> Vec<String> {
-    let Some(map) = repository.text("ARCHITECTURE.md") else { return vec!["ARCHITECTURE.md is missing".to_owned()] };
-    let missing = named_paths(&map).into_iter().filter(|path| !repository.has(path));
-    missing.map(|path| format!("ARCHITECTURE.md names {path}, which does not exist")).collect()
+    let mut faults = Vec::new();
+    for page in repository.files.iter().filter(|path| is_map(path)) {
+        let missing = named_paths(&repository.text(page).unwrap_or_default()).into_iter().filter(|path| !repository.has(path));
+        faults.extend(missing.map(|path| format!("{page} names {path}, which does not exist")));
+    }
+    faults
+}
+
+/// Tests that pages name as `module::test` or by a promise's number, and that no code has.
+fn missing_tests(repository: &Repository) -> Vec<String> {
+    let code = repository.files.iter().filter(|path| is_code(path)).filter_map(|path| repository.text(path));
+    let functions: BTreeSet<String> = code.flat_map(|text| functions(&text)).collect();
+    let mut faults = Vec::new();
+    for page in repository.files.iter().filter(|path| is_map(path)) {
+        let missing = named_tests(&repository.text(page).unwrap_or_default()).into_iter().filter(|test| !functions.contains(test));
+        faults.extend(missing.map(|test| format!("{page} names the test {test}, which does not exist")));
+    }
+    faults
+}
+
+/// The names of functions in a file.
+fn functions(text: &str) -> BTreeSet<String> {
+    let names = text.split("fn ").skip(1).filter_map(|rest| rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next());
+    names.map(str::to_owned).collect()
+}
+
+/// What stands in backticks and looks like a test: its name alone, without its module.
+fn named_tests(page: &str) -> BTreeSet<String> {
+    let quoted = page.split('`').skip(1).step_by(2);
+    let is_name =
+        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == ':');
+    let tests = quoted.filter(|text| is_name(text) && (text.contains("::") || (text.starts_with('p') && text.matches('_').count() > 2)));
+    tests.filter_map(|text| text.rsplit("::").next()).map(str::to_owned).collect()
 }
 
 /// What stands in backticks and looks like a path of the repository.
@@ -190,6 +227,13 @@ mod tests {
     fn paths_are_what_stands_in_backticks() {
         let page = "`crates/core` folds; `serve` starts; see `PROTOCOL.md`, `crates/*` and crates/none.";
         assert_eq!(named_paths(page), set(&["crates/core", "PROTOCOL.md"]));
+    }
+
+    #[test]
+    fn tests_are_named_by_module_or_promise() {
+        let page = "`p1_kill::p1_all_is_there`, `unread::counts`, `p9_a_full_disk_refuses`; `p8_torn`, `make test`, `crates/core`, `a::B`";
+        assert_eq!(named_tests(page), set(&["p1_all_is_there", "counts", "p9_a_full_disk_refuses"]));
+        assert_eq!(functions("async fn p1_x() {}\n    fn y_2<T>()"), set(&["p1_x", "y_2"]));
     }
 
     #[test]
