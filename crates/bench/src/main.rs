@@ -95,7 +95,7 @@ impl Scale {
         sends: Span { seconds: 10, warm_up: 3 },
         groups: Span { seconds: 10, warm_up: 3 },
         delivery_seconds: 5,
-        events: [200_000, 1_000_000],
+        events: [600_000, 2_000_000],
         pages: 2_000,
         pages_seconds: 3,
         idle: 1_000,
