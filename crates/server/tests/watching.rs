@@ -11,12 +11,6 @@ use serde_json::{Value, json};
 /// As promised.
 const FELT_WITHIN: Duration = Duration::from_secs(1);
 
-async fn group(owner: &mut Client, members: &[&Client]) -> String {
-    let members: Vec<&str> = members.iter().map(|member| member.user.as_str()).collect();
-    let made = owner.ok("create_group", json!({"client_id": client_id(), "title": "a group", "members": members})).await;
-    made["conversation"].as_str().expect("an id").to_owned()
-}
-
 async fn watch(client: &mut Client, users: &[&str]) -> Value {
     client.ok("watch", json!({"users": users})).await["presences"].take()
 }
@@ -46,7 +40,7 @@ async fn feels_the_end(client: &mut Client, of: &str) {
 async fn p16_who_shares_no_conversation_any_more_is_seen_offline_and_then_no_more() {
     let server = Server::start(&[]).await;
     let (mut ana, mut ben, mut eve) = (server.join("ana").await, server.join("ben").await, server.join("eve").await);
-    let group = group(&mut ana, &[&ben, &eve]).await;
+    let group = ana.group(&[&ben.user, &eve.user], &json!({})).await;
     let own = ana.user.clone();
     watch(&mut ana, &[&ben.user, &eve.user, &own]).await;
     watch(&mut ben, &[&ana.user, &eve.user]).await;
@@ -81,7 +75,7 @@ async fn p16_who_shares_no_conversation_any_more_is_seen_offline_and_then_no_mor
 async fn p16_who_leaves_while_away_or_offline_is_not_seen_to_come_back() {
     let server = Server::start(&[("session.grace_ms", "50")]).await;
     let (mut ana, ben, mut eve) = (server.join("ana").await, server.join("ben").await, server.join("eve").await);
-    let group = group(&mut ana, &[&ben, &eve]).await;
+    let group = ana.group(&[&ben.user, &eve.user], &json!({})).await;
     watch(&mut ana, &[&ben.user, &eve.user]).await;
     let (gone, token) = (ben.user.clone(), ben.token.clone());
     drop(ben);
@@ -108,7 +102,7 @@ async fn p16_memberships_that_end_while_watching_begins_leave_nobody_watched() {
     let server = Server::start(&[]).await;
     let (mut ana, mut ben) = (server.join("ana").await, server.join("ben").await);
     for _ in 0..30 {
-        let group = group(&mut ana, &[&ben]).await;
+        let group = ana.group(&[&ben.user], &json!({})).await;
         // Both on their way at once: whichever comes first, nothing may be left.
         let removing = ana.post("remove_member", json!({"client_id": client_id(), "conversation": group, "user": ben.user})).await;
         let watching = ben.post("watch", json!({"users": [ana.user]})).await;

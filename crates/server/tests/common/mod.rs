@@ -125,6 +125,15 @@ pub fn client_id() -> String {
     format!("01936b2e-8f3c-7c4e-b1a2-{n:012x}")
 }
 
+/// Params of a change in a conversation, under a client id of its own.
+pub fn in_conversation(conversation: &str, params: &Value) -> Value {
+    let mut all = json!({"client_id": client_id(), "conversation": conversation});
+    for (key, value) in params.as_object().into_iter().flatten() {
+        all[key] = value.clone();
+    }
+    all
+}
+
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
         let mut request = format!("ws://{address}/v1/ws").into_client_request().expect("a request");
@@ -263,6 +272,33 @@ impl Client {
     pub async fn direct(&mut self, with: &str) -> String {
         let made = self.ok("create_direct", json!({"client_id": client_id(), "with": with})).await;
         made["conversation"].as_str().expect("an id").to_owned()
+    }
+
+    /// A group of oneself and others; `how` are further params.
+    pub async fn group(&mut self, others: &[&str], how: &Value) -> String {
+        let mut params = json!({"client_id": client_id(), "title": "a group", "members": others});
+        for (key, value) in how.as_object().into_iter().flatten() {
+            params[key] = value.clone();
+        }
+        let made = self.ok("create_group", params).await;
+        made["conversation"].as_str().expect("an id").to_owned()
+    }
+
+    /// Changes something in a conversation; the seq of it.
+    pub async fn change(&mut self, method: &str, conversation: &str, params: &Value) -> u64 {
+        let done = self.ok(method, in_conversation(conversation, params)).await;
+        done["seq"].as_u64().expect("a seq")
+    }
+
+    /// The code of the error that a change is refused with.
+    pub async fn refused(&mut self, method: &str, conversation: &str, params: &Value) -> String {
+        self.code(method, in_conversation(conversation, params)).await
+    }
+
+    /// All events of a conversation, as this client is told them.
+    pub async fn events(&mut self, conversation: &str) -> Vec<Value> {
+        let page = self.ok("events", json!({"conversation": conversation, "limit": 500})).await;
+        page["events"].as_array().expect("events").clone()
     }
 
     pub async fn send(&mut self, conversation: &str, text: &str) -> u64 {
