@@ -148,7 +148,7 @@ pub enum Push {
     },
     /// One is a member of this conversation from now on.
     Added(Name),
-    /// One is a member of this conversation no longer.
+    /// Nothing of this conversation is one's own to see any more.
     Removed(Name),
     /// All was pushed that is there, but for what is named; where told, a cursor that covers both.
     Heartbeat {

@@ -295,7 +295,8 @@ impl Pushes {
             Push::Position(position) => self.recorder.note(What::Position { on, asked: None, position: position.clone() }),
             Push::Presence(presence) => self.recorder.note(What::Presence { on, asked: None, presence: presence.clone() }),
             Push::Broken(said) => self.recorder.note(What::Broken { on, said: said.clone() }),
-            Push::Added(_) | Push::Removed(_) | Push::Reconnect(_) => {}
+            Push::Removed(conversation) => self.recorder.note(What::Removed { on, conversation: conversation.clone() }),
+            Push::Added(_) | Push::Reconnect(_) => {}
         }
         Some(push)
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
+use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -27,7 +28,10 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// A connection that takes longer to open does not.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
 /// What the machine keeps of what is not read: little, so that the server notices a slow client.
-const RECEIVE_BUFFER_BYTES: u32 = 64 * 1024;
+const RECEIVE_BUFFER_BYTES: u32 = 16 * 1024;
+/// Segments as small as on any network: by those of a loopback device the server's machine would
+/// keep megabytes for whoever does not read.
+const SEGMENT_BYTES: u32 = 536;
 
 /// A connection. Dropped, it is cut off without a word.
 #[derive(Debug)]
@@ -74,6 +78,7 @@ impl Socket {
         request.headers_mut().insert("sec-websocket-protocol", "chirrup.v1".parse().ok()?);
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.ok()?;
         socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES).ok()?;
+        SockRef::from(&socket).set_tcp_mss(SEGMENT_BYTES).ok()?;
         let stream = socket.connect(address).await.ok()?;
         stream.set_nodelay(true).ok()?;
         Some(tokio_tungstenite::client_async(request, stream).await.ok()?.0)

@@ -161,6 +161,7 @@ pub fn push(frame: &Value) -> Option<Push> {
         Some("event") => match (name(data, "conversation"), data["event"]["type"].as_str()) {
             (Some(conversation), _) => event(&data["event"]).map(|event| Push::Event { conversation, event }),
             (None, Some("conversation.added")) => name(&data["event"], "conversation").map(Push::Added),
+            (None, Some("conversation.removed")) if data["event"]["readable"] == true => return None,
             (None, Some("conversation.removed")) => name(&data["event"], "conversation").map(Push::Removed),
             (None, Some(_)) => return None,
             (None, None) => None,

@@ -113,6 +113,14 @@ pub enum What {
         /// It.
         event: Arc<Event>,
     },
+    /// The reader was told that nothing of a conversation is theirs to see any more: if they come
+    /// back, it is told anew.
+    Removed {
+        /// Where.
+        on: ConnectionId,
+        /// Which.
+        conversation: Name,
+    },
     /// A page of events was read.
     Events {
         /// Where.

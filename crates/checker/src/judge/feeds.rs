@@ -58,6 +58,11 @@ impl<'a> Feeds<'_, 'a> {
             }
             What::ListedAll { on } => self.listed_all(record, *on, verdict),
             What::Live { on, conversation, event } => self.live(record, *on, conversation, event, verdict),
+            What::Removed { on, conversation } => {
+                let feed = self.feeds.entry(*on).or_default();
+                feed.last.remove(conversation);
+                feed.base.remove(conversation);
+            }
             What::Events { on, conversation, after, events, .. } => {
                 if let Some(last) = events.last() {
                     self.got(*on, conversation, *after, last.seq);
