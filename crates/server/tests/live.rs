@@ -10,6 +10,7 @@ async fn presence(client: &mut Client, of: &str) -> Value {
     client.push(|p| p["push"] == "presence.updated" && p["data"]["user"] == of).await["data"].clone()
 }
 
+/// Rules P-5 and P-6.
 #[tokio::test(flavor = "multi_thread")]
 async fn p5_p6_presence_is_told_to_those_who_watch() {
     let server = Server::start(&[("session.grace_ms", "50")]).await;
@@ -41,6 +42,7 @@ async fn p5_p6_presence_is_told_to_those_who_watch() {
     server.stop().await;
 }
 
+/// Rule P-7.
 #[tokio::test(flavor = "multi_thread")]
 async fn p7_typing_is_told_to_the_other_members() {
     let server = Server::start(&[]).await;
@@ -53,6 +55,7 @@ async fn p7_typing_is_told_to_the_other_members() {
     server.stop().await;
 }
 
+/// Rules P-1 and P-3.
 #[tokio::test(flavor = "multi_thread")]
 async fn p1_p3_positions_are_told_and_checked() {
     let server = Server::start(&[]).await;
@@ -76,6 +79,45 @@ async fn p1_p3_positions_are_told_and_checked() {
     let positions = ana.ok("positions", json!({"conversation": conversation})).await;
     assert_eq!(positions["positions"].as_array().map(Vec::len), Some(2));
     assert_eq!(ben.ok("conversation", json!({"conversation": conversation})).await["unread"]["count"], 0);
+    server.stop().await;
+}
+
+/// Rule P-2.
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_a_message_moves_its_authors_positions_and_nothing_else_tells_so() {
+    let server = Server::start(&[]).await;
+    let (mut ana, mut ben) = (server.join("ana").await, server.join("ben").await);
+    let conversation = ana.direct(&ben.user).await;
+    let root = ana.send(&conversation, "one").await;
+    let own = async |ana: &mut Client| {
+        let told = ana.ok("conversation", json!({"conversation": conversation})).await;
+        (told["read"].clone(), told["delivered"].clone(), told["unread"]["count"].clone())
+    };
+    assert_eq!(own(&mut ana).await, (json!(root), json!(root), json!(0)));
+    let thread = json!({"client_id": client_id(), "conversation": conversation, "text": "in a thread", "thread_root": root});
+    let reply = ana.ok("send", thread).await["seq"].as_u64().expect("a seq");
+    assert_eq!(own(&mut ana).await, (json!(root), json!(root), json!(0)), "it is not in the timeline");
+    // Her positions rise by request, which is told; then what she sends raises them again, which is
+    // not; then his rise, which is told behind whatever was told of hers.
+    ana.ok("read", json!({"conversation": conversation, "seq": reply})).await;
+    let last = ana.send(&conversation, "two").await;
+    assert_eq!(own(&mut ana).await, (json!(last), json!(last), json!(0)));
+    ben.ok("read", json!({"conversation": conversation, "seq": last})).await;
+    let (mut told, mut moved) = (Vec::new(), Vec::new());
+    while moved.is_empty() || told.last() != Some(&(json!(ben.user), json!(last))) {
+        let push = ana.push(|_| true).await;
+        let (kind, data) = (push["push"].as_str(), &push["data"]);
+        if kind == Some("position.updated") {
+            told.push((data["user"].clone(), data["read"].clone()));
+        } else if data["event"]["type"] == "positions.moved" {
+            moved.push(data["event"]["positions"].clone());
+        }
+    }
+    assert_eq!(told, [(json!(ana.user), json!(reply)), (json!(ben.user), json!(last))]);
+    assert_eq!(moved, [json!([{"conversation": conversation, "read": reply, "delivered": reply}])]);
+    let positions = ben.ok("positions", json!({"conversation": conversation})).await["positions"].take();
+    let of_ana = positions.as_array().expect("a list").iter().find(|position| position["user"] == ana.user);
+    assert_eq!(of_ana.expect("told")["read"], last, "the others may ask");
     server.stop().await;
 }
 

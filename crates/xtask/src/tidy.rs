@@ -32,16 +32,13 @@ pub(crate) fn tidy(repository: &Repository) -> Result<(), String> {
     for (path, lines) in long_files(repository) {
         println!("tidy: {path} has {lines} lines");
     }
-    let uncited = uncited_rules(repository);
-    if !uncited.is_empty() {
-        println!("tidy: no code or test cites {}", uncited.join(", "));
-    }
     let mut faults = Vec::new();
     faults.extend(missing_paths(repository));
     faults.extend(missing_tests(repository));
     faults.extend(dead_links(repository));
     faults.extend(forbidden_words(repository));
     faults.extend(unwritten_rules(repository));
+    faults.extend(untested_rules(repository));
     faults.extend(stale_tables(repository));
     for fault in &faults {
         eprintln!("tidy: {fault}");
@@ -153,25 +150,33 @@ fn forbidden_words(repository: &Repository) -> Vec<String> {
     faults
 }
 
-/// Which rules each file cites.
-fn citations(repository: &Repository) -> (BTreeSet<String>, Vec<(&String, BTreeSet<String>)>) {
+/// The rules that are written, and those that each file of code cites, as `part` of its text.
+fn citations(repository: &Repository, part: impl Fn(&str, &str) -> String) -> (BTreeSet<String>, Vec<(&String, BTreeSet<String>)>) {
     let written = written_rules(&repository.text(tables::PAGE).unwrap_or_default());
     let sections: BTreeSet<char> = written.iter().filter_map(|rule| rule.chars().next()).collect();
     // This file talks of rules that do not exist.
     let code = repository.files.iter().filter(|path| is_code(path) && path.as_str() != "crates/xtask/src/tidy.rs");
-    let cited = code.map(|path| (path, cited_rules(&repository.text(path).unwrap_or_default(), &sections))).collect();
+    let cited = code.map(|path| (path, cited_rules(&part(path, &repository.text(path).unwrap_or_default()), &sections))).collect();
     (written, cited)
 }
 
 fn unwritten_rules(repository: &Repository) -> Vec<String> {
-    let (written, cited) = citations(repository);
+    let (written, cited) = citations(repository, |_, text| text.to_owned());
     let unwritten = cited.iter().flat_map(|(path, rules)| rules.difference(&written).map(move |rule| (path, rule)));
     unwritten.map(|(path, rule)| format!("{path} cites {rule}, which {} does not have", tables::PAGE)).collect()
 }
 
-fn uncited_rules(repository: &Repository) -> Vec<String> {
-    let (written, cited) = citations(repository);
-    written.into_iter().filter(|rule| !cited.iter().any(|(_, rules)| rules.contains(rule))).collect()
+fn untested_rules(repository: &Repository) -> Vec<String> {
+    let (written, cited) = citations(repository, |path, text| tests_of(path, text).to_owned());
+    let untested = written.into_iter().filter(|rule| !cited.iter().any(|(_, rules)| rules.contains(rule)));
+    untested.map(|rule| format!("no test cites {rule} of {}", tables::PAGE)).collect()
+}
+
+/// The part of a file that is tests: all of it where tests are, or its module of tests.
+fn tests_of<'a>(path: &str, text: &'a str) -> &'a str {
+    let folders = path.split('/').any(|part| part == "tests" || part == "tests.rs");
+    let start = if folders { Some(0) } else { text.find("#[cfg(test)]\nmod tests {") };
+    start.map_or("", |start| &text[start..])
 }
 
 /// Rules begin a line as `**R-4**`.
@@ -181,26 +186,33 @@ fn written_rules(page: &str) -> BTreeSet<String> {
     names.filter(|name| name.chars().nth(1) == Some('-')).map(str::to_owned).collect()
 }
 
-/// `R-4` and the like, and tests that begin so (`fn r4_…`), of sections that the page has; numbers
-/// have at most two digits. A test that begins with `p4_` is of a promise of the README.
+/// `R-4` and the like, and tests whose names begin so (`fn r4_…`, `fn c3_c6_…`), of sections that
+/// the page has; numbers have at most two digits. A `p4_` there is of a promise of the README.
 fn cited_rules(text: &str, sections: &BTreeSet<char>) -> BTreeSet<String> {
     let mut cited = BTreeSet::new();
     let mut cite = |section: char, number: &str| {
-        if sections.contains(&section) && (1..=2).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit()) {
+        let is_rule = sections.contains(&section) && (1..=2).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
+        if is_rule {
             cited.insert(format!("{section}-{number}"));
         }
+        is_rule
     };
     for word in text.split(|c: char| !(c.is_alphanumeric() || c == '-' || c == '_')) {
         if let Some((section, number)) = word.split_once('-')
             && section.len() == 1
         {
-            section.chars().for_each(|section| cite(section, number));
+            section.chars().for_each(|section| {
+                cite(section, number);
+            });
         }
     }
     for name in text.split("fn ").skip(1) {
-        let first = name.chars().next().filter(|first| first.is_ascii_lowercase() && *first != 'p');
-        if let Some((first, (number, _))) = first.zip(name.get(1..).and_then(|rest| rest.split_once('_'))) {
-            cite(first.to_ascii_uppercase(), number);
+        for part in name.split('_') {
+            let section = part.chars().next().filter(char::is_ascii_lowercase);
+            let rule = section.zip(part.get(1..)).filter(|(section, number)| *section == 'p' || cite(section.to_ascii_uppercase(), number));
+            if rule.is_none() {
+                break;
+            }
         }
     }
     cited
@@ -249,6 +261,18 @@ mod tests {
         let sections = ['R', 'E'].into();
         let cited = cited_rules("(R-4), E-12 and X-1; UTF-8, E-2024, RE-1, R-4a; fn e7_x() fn r_8()", &sections);
         assert_eq!(cited, set(&["R-4", "E-12", "E-7"]));
+        let named = cited_rules("fn r2_p5_e3_both() fn p1_is_a_promise() fn first_r9() fn r10_ fn r1_x2_e4()", &sections);
+        assert_eq!(named, set(&["R-2", "E-3", "R-10", "R-1"]));
+    }
+
+    #[test]
+    fn tests_are_told_from_what_they_test() {
+        let code = "// R-1\n#[cfg(test)]\nmod tests {\n// R-2\n}\n";
+        assert_eq!(tests_of("crates/a/src/b.rs", code), "#[cfg(test)]\nmod tests {\n// R-2\n}\n");
+        assert_eq!(tests_of("crates/a/src/c.rs", "// R-1"), "");
+        for path in ["crates/a/tests/b.rs", "crates/a/src/b/tests.rs", "tests/independent/a.py"] {
+            assert_eq!(tests_of(path, code), code, "{path}");
+        }
     }
 
     #[test]
