@@ -98,7 +98,7 @@ async fn r13_a_wrong_name_and_a_wrong_password_are_one_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c8_revoked_devices_are_closed_at_once() {
+async fn c8_p16_revoked_devices_are_closed_at_once() {
     let server = Server::start(&[]).await;
     let mut first = server.join("ana").await;
     let mut second = log_in(&server, "ana", PASSWORD).await.expect("logged in");
@@ -110,7 +110,7 @@ async fn c8_revoked_devices_are_closed_at_once() {
 
     let revoke = json!({"client_id": client_id(), "device": second.device});
     let done = first.ok("revoke_device", revoke.clone()).await;
-    let closed = second.closed().await;
+    let closed = second.shut_out().await;
     assert_eq!((closed.code, &closed.closing.expect("told")["code"]), (4004, &json!("token_invalid")));
     let retried = first.ok("revoke_device", revoke).await;
     assert_eq!((&retried["seq"], &retried["duplicate"]), (&done["seq"], &json!(true)));
@@ -120,20 +120,20 @@ async fn c8_revoked_devices_are_closed_at_once() {
     wrong["old"] = "wrong password".into();
     assert_eq!(first.code("change_password", wrong).await, "credentials_invalid");
     first.ok("change_password", change.clone()).await;
-    assert_eq!(third.closed().await.code, 4004);
+    assert_eq!(third.shut_out().await.code, 4004);
     first.ok("change_password", change).await;
     log_in(&server, "ana", PASSWORD).await.err().expect("the old one is of no use");
     log_in(&server, "ana", "another long one").await.expect("the new one is");
 
     assert_eq!(first.ok("log_out", json!({})).await, json!({}));
-    assert_eq!(first.closed().await.code, 4004);
+    assert_eq!(first.shut_out().await.code, 4004);
     let mut again = server.connect().await;
     assert_eq!(again.code("hello", json!({"token": first.token})).await, "token_invalid");
     server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn administrators_close_accounts_and_reset_passwords() {
+async fn p16_administrators_close_accounts_and_reset_passwords() {
     let server = Server::start(&[]).await;
     let (mut ana, mut ben) = (server.join("ana").await, server.join("ben").await);
     let code = server.info.first_code.clone().expect("a code");
@@ -146,12 +146,12 @@ async fn administrators_close_accounts_and_reset_passwords() {
     let mut reset = on(&other);
     reset["password"] = "a new long one".into();
     ana.ok("reset_password", reset).await;
-    assert_eq!(ben.closed().await.code, 4004);
+    assert_eq!(ben.shut_out().await.code, 4004);
     log_in(&server, "ben", PASSWORD).await.err().expect("the old one is of no use");
     let mut ben = log_in(&server, "ben", "a new long one").await.expect("the new one is");
     log_in(&server, "ana", PASSWORD).await.expect("the administrator's own stands");
     ana.ok("disable_user", on(&other)).await;
-    let closed = ben.closed().await;
+    let closed = ben.shut_out().await;
     assert!([4004, 4006].contains(&closed.code), "{closed:?}");
     assert_eq!(log_in(&server, "ben", "a new long one").await.err().expect("closed")["code"], "account_disabled");
     assert_eq!(ana.code("create_direct", json!({"client_id": client_id(), "with": other})).await, "not_found");

@@ -86,7 +86,7 @@ async fn x3_what_is_told_helps_nobody_who_guesses() {
     let code = server.info.first_code.clone().expect("a code");
     ana.ok("redeem_first_code", json!({"client_id": client_id(), "code": code})).await;
     ana.ok("disable_user", json!({"client_id": client_id(), "user": ben.user})).await;
-    ben.closed().await;
+    ben.shut_out().await;
     let mut guest = server.connect().await;
     let mut told: Vec<Value> = Vec::new();
     // A name that is there, one that is not, one that cannot be, and one whose account is closed.

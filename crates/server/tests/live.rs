@@ -3,7 +3,7 @@
 mod common;
 
 use chirrup_protocol::limits::CONVERSATIONS_PAGE_MAX;
-use common::{Client, Server, client_id};
+use common::{Client, FELT_WITHIN, Server, client_id};
 use serde_json::{Value, json};
 
 async fn presence(client: &mut Client, of: &str) -> Value {
@@ -188,6 +188,9 @@ async fn p16_who_is_removed_hears_nothing_more() {
     ana.send(&group, "for both").await;
     ben.push(|p| p["data"]["event"]["text"] == "for both").await;
     ana.ok("remove_member", json!({"client_id": client_id(), "conversation": group, "user": ben.user})).await;
+    let removed = ben.push(|p| p["data"]["event"]["type"] == "conversation.removed");
+    let removed = tokio::time::timeout(FELT_WITHIN, removed).await.expect("felt in time");
+    assert_eq!(removed["data"]["event"]["conversation"], group);
     ana.send(&group, "for one").await;
     let ask = json!({"conversation": group});
     for method in ["conversation", "history", "events", "members", "positions", "typing"] {

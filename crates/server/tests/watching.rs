@@ -3,13 +3,8 @@
 
 mod common;
 
-use std::time::Duration;
-
-use common::{Client, Server, client_id};
+use common::{Client, FELT_WITHIN, Server, client_id};
 use serde_json::{Value, json};
-
-/// As promised.
-const FELT_WITHIN: Duration = Duration::from_secs(1);
 
 async fn watch(client: &mut Client, users: &[&str]) -> Value {
     client.ok("watch", json!({"users": users})).await["presences"].take()

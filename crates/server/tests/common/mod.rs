@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Nothing is waited for longer: a test that would hang fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Whoever is logged out, shut out or removed feels it so soon (P16, C-8).
+pub const FELT_WITHIN: Duration = Duration::from_secs(1);
 pub const PASSWORD: &str = "correct horse battery";
 
 /// A server that stops when it is told to.
@@ -243,6 +245,11 @@ impl Client {
                 Err(None) => return Closed { code: 0, closing },
             }
         }
+    }
+
+    /// As [`Client::closed`], and as soon as is promised.
+    pub async fn shut_out(&mut self) -> Closed {
+        tokio::time::timeout(FELT_WITHIN, self.closed()).await.expect("felt in time")
     }
 
     pub fn take_pushes(&mut self) -> VecDeque<Value> {
