@@ -1,6 +1,7 @@
 //! The checker against the real program: many users chat while the server is killed with -9 and
 //! started again; everything is read back by every member on every path, and judged. Once raw, as
-//! a peer of ours would be judged, and once through our own SDK.
+//! a peer of ours would be judged, and once through our own SDK (rules, E-1 to E-7,
+//! S-1 to S-7, P-1, P-2, P-4, P-5).
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -69,6 +69,22 @@ fn one_effect(log: &Log<'_>, here: &[&Try<'_>], verdict: &mut Verdict) -> Vec<Se
     doubled
 }
 
+/// What was begun under one id is one conversation.
+pub(super) fn creations(logs: &BTreeMap<&Name, Log<'_>>, verdict: &mut Verdict) {
+    let mut begun: BTreeMap<(&Name, &Name), &Name> = BTreeMap::new();
+    for (conversation, log) in logs {
+        let created = log.entries.values().find(|entry| matches!(entry.event.kind, Kind::Created { .. }));
+        let Some((entry, author, key)) = created.and_then(|entry| Some((entry, entry.event.author.as_ref()?, entry.event.key.as_ref()?)))
+        else {
+            continue;
+        };
+        if let Some(other) = begun.insert((author, key), conversation) {
+            let why = format!("what {author} began under {key} is also {other}");
+            verdict.add(broken(Rule::OneEffect, entry.record, why).on(conversation).seq(entry.event.seq));
+        }
+    }
+}
+
 /// When an effect was asked for first, and acked first.
 fn times(run: &Run<'_>, entry: &Entry<'_>) -> Option<(At, At)> {
     let (author, key) = (entry.event.author.as_ref()?, entry.event.key.as_ref()?);

@@ -12,6 +12,9 @@ use crate::history::{ConnectionId, Event, Known, Name, Seq, What};
 /// Cursors of a device that are remembered: it goes on from its last.
 const CURSORS_MAX: usize = 8;
 
+/// After this time whoever became a member has been told that they are.
+const TOLD_WITHIN: u64 = 5_000_000_000;
+
 /// How far each conversation was got without a gap.
 type Got<'a> = BTreeMap<&'a Name, Seq>;
 
@@ -132,8 +135,11 @@ impl<'a> Feeds<'_, 'a> {
                 feed.base.insert(conversation, covered);
             }
             let got = device.got.get(conversation).copied();
-            let needed =
-                if listed.is_some() { highest(&log.visible(link.user, log.head_before(link.asked))) } else { needed(log, link, got) };
+            let needed = if listed.is_some() {
+                highest(&log.visible(link.user, log.head_before(link.asked)))
+            } else {
+                needed(self.run, log, link, got)
+            };
             let told = listed.into_iter().chain(covered).max().unwrap_or(0);
             if told < needed {
                 let why = match listed {
@@ -176,12 +182,15 @@ fn joins_within(log: &Log<'_>, link: &Link<'_>, before: Seq, seq: Seq) -> bool {
 }
 
 /// Up to where a conversation must be told as a session begins: what its reader may see, and was
-/// there before they asked. Of a conversation that the device has not heard of since its user
-/// joined, nothing: that they are a member is news of its own.
-fn needed(log: &Log<'_>, link: &Link<'_>, got: Option<Seq>) -> Seq {
+/// there before they asked. That they are a member is news of its own, which may take a while: of a
+/// conversation that the device has not heard of since its user joined, nothing until then.
+fn needed(run: &Run<'_>, log: &Log<'_>, link: &Link<'_>, got: Option<Seq>) -> Seq {
     let known = log.head_before(link.asked);
-    let joined = log.steps(link.user).iter().rev().find(|step| step.joined && step.seq <= known).map(|step| step.seq);
-    if got < joined || joined.is_none() {
+    let Some(joined) = log.steps(link.user).iter().rev().find(|step| step.joined && step.seq <= known) else { return 0 };
+    let told = joined.known.saturating_add(TOLD_WITHIN) < link.asked;
+    // What is owed is told before the server serves again.
+    let caught_up = run.healed.iter().any(|at| (joined.known..link.asked).contains(at));
+    if got < Some(joined.seq) && !told && !caught_up {
         return 0;
     }
     highest(&log.visible(link.user, known))

@@ -40,6 +40,7 @@ pub fn judge(history: &History) -> Verdict {
         positions::check(&run, &log, &mut verdict);
         logs.insert(conversation, log);
     }
+    effects::creations(&logs, &mut verdict);
     feeds::check(&run, &logs, &mut verdict);
     presence::check(&run, &logs, &mut verdict);
     well_formed(&run, &mut verdict);

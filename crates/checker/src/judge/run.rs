@@ -20,6 +20,8 @@ pub(super) struct Run<'a> {
     /// The records of each conversation.
     pub(super) conversations: BTreeMap<&'a Name, Vec<usize>>,
     pub(super) faults: Vec<(At, &'a Fault)>,
+    /// When the server served again after a fault.
+    pub(super) healed: Vec<At>,
     /// When nothing was changed, since all was being read back.
     pub(super) quiet: Vec<(At, At)>,
     pub(super) presence_within: At,
@@ -91,6 +93,7 @@ impl<'a> Run<'a> {
             bodies: HashMap::new(),
             conversations: BTreeMap::new(),
             faults: Vec::new(),
+            healed: Vec::new(),
             quiet: Vec::new(),
             presence_within: PRESENCE_WITHIN_MS * 1_000_000,
         };
@@ -118,6 +121,7 @@ impl<'a> Run<'a> {
         match &record.what {
             What::Terms { presence_within_ms } => self.presence_within = presence_within_ms * 1_000_000,
             What::Fault { kind, .. } => self.faults.push((record.at, kind)),
+            What::Healed { .. } => self.healed.push(record.at),
             What::ReadBackBegins { .. } => self.quiet.push((record.at, At::MAX)),
             What::ReadBackEnds => {
                 if let Some(last) = self.quiet.last_mut() {

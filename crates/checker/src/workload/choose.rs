@@ -2,7 +2,7 @@
 
 use super::device::Device;
 use super::world::{Room, World};
-use crate::history::{Act, Name, Turn};
+use crate::history::{Act, Leaver, Name, Past, Turn};
 
 /// What comes after a token, so that bytes which servers like to change are among what is sent.
 const TAILS: &[&str] = &[
@@ -53,16 +53,19 @@ impl Device {
         }
         let me = self.account.user.clone();
         let Some(room) = world.room_of(&me, &mut self.random) else { return Step::Rest };
+        let room = &*room;
         let act = match self.random.below(1000) {
             0..480 => Some(self.send(room)),
             480..550 => self.edit(room, &me),
             550..590 => self.delete(room, &me),
             590..670 => self.react(room),
-            670..740 => self.position(room),
+            670..735 => self.position(room),
+            735..740 => self.group(world, &me),
             740..770 => self.membership(world, room, &me),
             770..810 => self.random.of(self.old.make_contiguous()).cloned(),
-            810..825 => self.conflict(),
-            825..860 => self.race(room, world),
+            810..820 => self.conflict(),
+            820..830 => room.borrowed(&me, &mut self.random),
+            830..860 => self.race(room, world),
             860..985 => return Step::Look(self.look(room)),
             985..992 if self.slow => return Step::Stall,
             985..992 => return Step::Leave,
@@ -138,6 +141,19 @@ impl Device {
         let seq = got.saturating_sub(self.random.below(8) as u64).max(1);
         let conversation = room.id.clone();
         Some(if self.random.once_in(2) { Act::Read { conversation, seq } } else { Act::Delivered { conversation, seq } })
+    }
+
+    /// Another group, owned by whoever begins it.
+    fn group(&mut self, world: &World, me: &Name) -> Option<Act> {
+        if !world.has_room_for_more() {
+            return None;
+        }
+        let key = self.key();
+        let members = world.users.iter().filter(|user| *user != me && self.random.once_in(2)).cloned().collect();
+        let past = if self.random.once_in(2) { Past::Full } else { Past::FromJoin };
+        let leaver = if self.random.once_in(2) { Leaver::Keeps } else { Leaver::Loses };
+        let title = format!("group {}", self.keys.token()).into();
+        Some(Act::CreateGroup { key, title, members, past, leaver })
     }
 
     /// The owner adds and removes; members leave seldom.

@@ -206,6 +206,9 @@ impl<'d, S: Session> Live<'d, S> {
                 if !done.duplicate {
                     self.world.acked(&self.device.account.user, &act, done.seq);
                 }
+                if let Some(id) = done.conversation {
+                    self.world.began(&self.device.account.user, &act, id);
+                }
                 if matches!(act, Act::Send { .. }) {
                     self.device.remember(act);
                 }

@@ -27,7 +27,7 @@ pub struct Size {
     pub users: usize,
     /// How many of them have a second device; the first of these is slow at times.
     pub second_devices: usize,
-    /// Groups, beside one direct conversation. Every fourth is of each kind of past and leaver.
+    /// Groups at the beginning, beside one direct conversation; more come to be. Every fourth is of each kind of past and leaver.
     pub groups: usize,
     /// Changes that a device has under way at once.
     pub in_flight: usize,
@@ -43,6 +43,9 @@ impl Size {
     /// For a run of minutes.
     pub const MEDIUM: Self = Self { users: 16, second_devices: 6, groups: 12, in_flight: 8, pause_ms: 4, stall_ms: 1000 };
 }
+
+/// While a workload runs, there come to be so many times the groups that it begins with.
+const ROOMS_GROW: usize = 4;
 
 /// Users and conversations on a server, and what they do.
 #[derive(Debug)]
@@ -79,7 +82,7 @@ impl<A: Adapter> Workload<A> {
         let first: Vec<Account> = of_user.into_iter().flatten().collect();
         let rooms = rooms(&adapter, &recorder, &first, &mut keys, size.groups).await?;
         let users = first.iter().map(|account| account.user.clone()).collect();
-        let world = Arc::new(World::new(users, rooms));
+        let world = Arc::new(World::new(users, rooms, size.groups * ROOMS_GROW + 1));
         let devices = accounts.into_iter().enumerate();
         let devices = devices.map(|(n, (user, account))| {
             // The second of the first user's.

@@ -38,7 +38,7 @@ impl<A: Adapter> Workload<A> {
 /// Which devices read which conversations. In full, each device goes on from its cursor as well,
 /// and the first of each user reads everything.
 fn readers<'d>(random: &mut Random, devices: &'d [Device], world: &World, extent: Extent) -> Vec<(&'d Device, Vec<Name>)> {
-    let rooms: Vec<Name> = world.rooms.iter().map(|room| room.id.clone()).collect();
+    let rooms: Vec<Name> = world.rooms().iter().map(|room| room.id.clone()).collect();
     let users = world.users.len();
     let chosen = match extent {
         Extent::Full => (0..users).map(|user| (user, rooms.clone())).collect(),

@@ -2,13 +2,15 @@
 //! not settled. Bounded.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::history::{Act, Name, Seq};
 use crate::random::Random;
 
 /// Messages of a conversation that are answered, edited and deleted: its last ones.
 const RECENT_MAX: usize = 48;
+/// Messages of a conversation that others send under the same id.
+const BORROWED_MAX: usize = 8;
 /// Changes of a user that wait to be sent again; older ones are given up.
 const UNSETTLED_MAX: usize = 64;
 
@@ -16,7 +18,9 @@ const UNSETTLED_MAX: usize = 64;
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) users: Vec<Name>,
-    pub(super) rooms: Vec<Room>,
+    rooms: Mutex<Vec<Arc<Room>>>,
+    /// So many conversations there may be; further ones are not begun.
+    rooms_max: usize,
     /// By user: what nobody knows the outcome of.
     unsettled: Vec<Mutex<VecDeque<Act>>>,
 }
@@ -34,6 +38,8 @@ pub(super) struct Room {
 struct RoomState {
     recent: VecDeque<Sent>,
     members: BTreeSet<Name>,
+    /// The last messages, as they were sent.
+    acts: VecDeque<(Name, Act)>,
 }
 
 /// A message that was acked.
@@ -51,15 +57,35 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl World {
-    pub(super) fn new(users: Vec<Name>, rooms: Vec<Room>) -> Self {
+    pub(super) fn new(users: Vec<Name>, rooms: Vec<Room>, rooms_max: usize) -> Self {
         let unsettled = users.iter().map(|_| Mutex::default()).collect();
-        Self { users, rooms, unsettled }
+        Self { users, rooms: Mutex::new(rooms.into_iter().map(Arc::new).collect()), rooms_max, unsettled }
+    }
+
+    /// All conversations.
+    pub(super) fn rooms(&self) -> Vec<Arc<Room>> {
+        lock(&self.rooms).clone()
+    }
+
+    /// Whether one more conversation may begin.
+    pub(super) fn has_room_for_more(&self) -> bool {
+        lock(&self.rooms).len() < self.rooms_max
     }
 
     /// A conversation of which this user is a member, as far as anybody knows.
-    pub(super) fn room_of(&self, user: &Name, random: &mut Random) -> Option<&Room> {
-        let rooms: Vec<&Room> = self.rooms.iter().filter(|room| lock(&room.state).members.contains(user)).collect();
-        random.of(&rooms).copied()
+    pub(super) fn room_of(&self, user: &Name, random: &mut Random) -> Option<Arc<Room>> {
+        let rooms: Vec<Arc<Room>> = self.rooms().into_iter().filter(|room| room.is_member(user)).collect();
+        random.of(&rooms).cloned()
+    }
+
+    /// Enters a group that was begun.
+    pub(super) fn began(&self, owner: &Name, act: &Act, id: Name) {
+        let Act::CreateGroup { members, .. } = act else { return };
+        let mut rooms = lock(&self.rooms);
+        if rooms.iter().all(|room| room.id != id) {
+            let members = std::iter::once(owner).chain(members).cloned().collect();
+            rooms.push(Arc::new(Room::new(id, false, owner.clone(), members)));
+        }
     }
 
     /// Keeps a change of a user that is to be sent again.
@@ -78,7 +104,7 @@ impl World {
 
     /// Enters what was acked.
     pub(super) fn acked(&self, author: &Name, act: &Act, seq: Seq) {
-        let Some(room) = act.conversation().and_then(|id| self.rooms.iter().find(|room| room.id == *id)) else { return };
+        let Some(room) = act.conversation().and_then(|id| self.rooms().into_iter().find(|room| room.id == *id)) else { return };
         let mut state = lock(&room.state);
         match act {
             Act::Send { thread, .. } => {
@@ -86,6 +112,10 @@ impl World {
                     state.recent.pop_front();
                 }
                 state.recent.push_back(Sent { seq, author: author.clone(), in_thread: thread.is_some() });
+                if state.acts.len() == BORROWED_MAX {
+                    state.acts.pop_front();
+                }
+                state.acts.push_back((author.clone(), act.clone()));
             }
             Act::Delete { target, .. } => state.recent.retain(|sent| sent.seq != *target),
             Act::AddMember { user, .. } => {
@@ -101,7 +131,7 @@ impl World {
 
 impl Room {
     pub(super) fn new(id: Name, direct: bool, owner: Name, members: Vec<Name>) -> Self {
-        let state = RoomState { recent: VecDeque::new(), members: members.into_iter().collect() };
+        let state = RoomState { recent: VecDeque::new(), members: members.into_iter().collect(), acts: VecDeque::new() };
         Self { id, direct, owner, state: Mutex::new(state) }
     }
 
@@ -110,6 +140,13 @@ impl Room {
         let state = lock(&self.state);
         let fitting: Vec<&Sent> = state.recent.iter().filter(|sent| fits(sent)).collect();
         random.of(&fitting).map(|sent| (*sent).clone())
+    }
+
+    /// What somebody else sent, to be sent by this user as well: with the same id.
+    pub(super) fn borrowed(&self, user: &Name, random: &mut Random) -> Option<Act> {
+        let state = lock(&self.state);
+        let of_others: Vec<&Act> = state.acts.iter().filter(|(author, _)| author != user).map(|(_, act)| act).collect();
+        random.of(&of_others).map(|act| (*act).clone())
     }
 
     /// The last message.
