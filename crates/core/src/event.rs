@@ -171,3 +171,6 @@ impl Draft {
         Self { fact, content: Some(content) }
     }
 }
+
+#[cfg(test)]
+mod tests;
