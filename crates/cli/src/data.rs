@@ -56,6 +56,14 @@ impl Bar {
         Self { bar: ProgressBar::new(0).with_style(style.expect("the template is valid")).with_prefix(what), stop }
     }
 
+    /// Shows how much was written, when nobody knows how much that will be.
+    pub(crate) fn wrote(&self, bytes: u64) -> Result<()> {
+        self.bar.set_length(bytes);
+        self.bar.set_position(bytes);
+        anyhow::ensure!(!self.stop.is_cancelled(), "it was stopped before its end");
+        Ok(())
+    }
+
     /// Shows it, and says whether to go on.
     pub(crate) fn show(&self, Progress { done_bytes, total_bytes }: Progress) -> ControlFlow<()> {
         self.bar.set_length(total_bytes);

@@ -1,6 +1,8 @@
 //! `chirrup doctor`: looks at the server of this machine and at one's own login, says what is
 //! well and what is not, and what to do about it.
 
+mod damage;
+
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -38,10 +40,15 @@ struct Finding {
     what: &'static str,
     state: State,
     words: String,
+    /// A damaged file, and where in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_byte: Option<u64>,
 }
 
 fn finding(what: &'static str, state: State, words: impl Into<String>) -> Finding {
-    Finding { what, state, words: words.into() }
+    Finding { what, state, words: words.into(), file: None, at_byte: None }
 }
 
 /// `chirrup doctor`
@@ -82,16 +89,14 @@ fn server(config: &Config) -> Vec<Finding> {
         let words = format!("there is none in {} yet: chirrup serve makes one", data.display());
         return vec![finding("store", State::Absent, words)];
     }
-    match EmbeddedKv::open(&store, config.store_options()) {
-        Ok(kv) => {
-            let checked = match kv.verify() {
-                Ok(()) => finding("store", State::Well, format!("{}: every file is as it was written", store.display())),
-                Err(error) => finding("store", State::Wrong, error.to_string()),
-            };
-            vec![checked, finding("server", State::Absent, "none runs on this data")]
+    let opened = EmbeddedKv::open(&store, config.store_options());
+    match opened.and_then(|kv| kv.verify()) {
+        Ok(()) => {
+            let well = finding("store", State::Well, format!("{}: every file is as it was written", store.display()));
+            vec![well, finding("server", State::Absent, "none runs on this data")]
         }
         Err(OpenError::Locked { .. }) => vec![finding("store", State::Well, format!("{} is in use", store.display())), running(data)],
-        Err(error) => vec![finding("store", State::Wrong, error.to_string())],
+        Err(error) => damage::found(&store, &error),
     }
 }
 

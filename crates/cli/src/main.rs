@@ -8,6 +8,7 @@ mod config;
 mod context;
 mod data;
 mod doctor;
+mod export;
 mod failure;
 mod group;
 mod import;
@@ -54,43 +55,43 @@ enum Command {
     Login(account::LoginArgs),
     /// Log this machine out.
     Logout,
-    /// Replace one's password.
+    /// Change your password.
     Passwd(account::PasswdArgs),
-    /// List one's devices, or log one out.
+    /// List your devices, or log one out.
     Devices(account::DevicesArgs),
     /// Find a user by exact name.
     Find(people::FindArgs),
     /// See who is online.
     Who(people::WhoArgs),
-    /// Talk: line in, lines out.
+    /// Talk in the terminal.
     Chat(chat::ChatArgs),
     /// Send a message.
     Send(message::SendArgs),
     /// Answer a message.
     Reply(message::ReplyArgs),
-    /// Edit one's own message.
+    /// Change the text of your own message.
     Edit(message::EditArgs),
     /// Delete a message for all.
     Delete(message::DeleteArgs),
-    /// Put an emoji to a message.
+    /// Put an emoji to a message, or take it back.
     React(message::ReactArgs),
-    /// Tell that one has read.
+    /// Mark messages as read, or a conversation as unread.
     Read(message::ReadArgs),
-    /// Want no notifications of a conversation.
+    /// Want no notifications of a conversation, or want them again.
     Mute(message::MuteArgs),
-    /// Follow what happens.
+    /// Print what happens, from where the last `tail` stopped.
     Tail(tail::TailArgs),
-    /// Show messages.
+    /// Show the messages of a conversation.
     History(list::HistoryArgs),
-    /// List one's conversations.
+    /// List your conversations.
     Conversations,
-    /// Make groups, and say who is in them.
+    /// Make groups, and change who is in them.
     #[command(subcommand)]
     Group(group::GroupCommand),
-    /// What administrators do.
+    /// Accounts, passwords and administrators, for administrators.
     #[command(subcommand)]
     Admin(admin::AdminCommand),
-    /// Take history over from elsewhere.
+    /// Take over logs of IRC channels, for administrators.
     #[command(subcommand)]
     Import(import::ImportCommand),
     /// Play a log of an IRC channel as its users, and check that everybody gets what they should.
@@ -99,6 +100,8 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Make a server's data of a backup.
     Restore(backup::RestoreArgs),
+    /// Write every event as lines of JSON, also of data that is damaged.
+    Export(export::Args),
     /// Look whether everything is well.
     Doctor(doctor::DoctorArgs),
     /// The server's configuration.
@@ -133,6 +136,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Replay(args) => replay::command(&context, args).await,
         Command::Backup(args) => backup::backup(&context, args).await,
         Command::Restore(args) => backup::restore(&context, args).await,
+        Command::Export(args) => export::run(&context, args).await,
         Command::Doctor(args) => doctor::run(&context, args).await,
         Command::Config(command) => config::run(&context, command),
     }

@@ -8,10 +8,14 @@
 #[path = "promises/log.rs"]
 #[allow(dead_code, reason = "the promises use all of it")]
 mod log;
+#[path = "data/p13_format.rs"]
+mod p13_format;
 #[path = "data/p14_backup.rs"]
 mod p14_backup;
 #[path = "data/p14_kills.rs"]
 mod p14_kills;
+#[path = "data/p8_damage.rs"]
+mod p8_damage;
 #[path = "promises/raw.rs"]
 #[allow(dead_code, reason = "the promises use all of it")]
 mod raw;

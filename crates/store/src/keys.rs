@@ -37,6 +37,16 @@ fn events_partition(aggregate: &AggregateId, bucket: u64) -> Vec<u8> {
     partition
 }
 
+/// Which log the events in a partition are of, and the first seq that the partition can hold.
+pub fn log_of(partition: &[u8]) -> Option<(AggregateId, Seq)> {
+    let (rest, bucket) = partition.split_last_chunk::<5>()?;
+    let (length, aggregate) = rest.split_last()?;
+    let mut bytes = [0; 8];
+    bytes[3..].copy_from_slice(bucket);
+    let aggregate = AggregateId::from_bytes(aggregate).filter(|_| usize::from(*length) == aggregate.len())?;
+    Some((aggregate, u64::from_be_bytes(bytes) * BUCKET))
+}
+
 fn classed(class: u8, seq: Seq) -> Vec<u8> {
     let mut sort = vec![class];
     sort.extend_from_slice(&seq.to_be_bytes());

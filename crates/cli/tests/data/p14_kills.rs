@@ -5,31 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::p14_backup::replace_by;
-use crate::raw::{User, message, server};
+use crate::raw::server;
 use crate::support::{PATIENCE, Server, end, output, until};
-use crate::world::{World, files};
-
-/// Messages that make the data large enough to be met in the middle of a copy.
-const MESSAGES: usize = 1_500;
-
-/// A server with some megabytes, and who wrote them.
-async fn filled() -> (Server, World) {
-    let server = server();
-    let world = World::talk(&server).await;
-    let ana: &User = &world.users[0];
-    let mut writer = ana.on(&server).await;
-    let (text, mut waiting) = ("a long story ".repeat(150), Vec::new());
-    for _ in 0..MESSAGES {
-        waiting.push(writer.post("send", &message(&world.conversations[0], &text)).await.unwrap());
-        if waiting.len() == 8 {
-            writer.reply(waiting.remove(0)).await.unwrap();
-        }
-    }
-    for id in waiting {
-        writer.reply(id).await.unwrap();
-    }
-    (server, world)
-}
+use crate::world::{files, filled};
 
 fn begin(server: &Server, what: &str, path: &Path) -> Child {
     let mut command: Command = server.chirrup("operator");
@@ -44,7 +22,7 @@ fn wait_for_files(dir: &Path, least: usize, child: &mut Child) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p14_kill_9_of_the_command_or_of_the_server_leaves_a_whole_backup_or_one_that_is_refused() {
-    let (mut server, world) = filled().await;
+    let (mut server, world) = filled(server()).await;
     let told = world.told(&server).await;
     let place = tempfile::tempdir().unwrap();
 
@@ -90,7 +68,7 @@ async fn p14_kill_9_of_the_command_or_of_the_server_leaves_a_whole_backup_or_one
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p14_kill_9_of_a_restore_at_any_step_leaves_nothing_half_made_and_it_can_be_begun_again() {
-    let (mut server, world) = filled().await;
+    let (mut server, world) = filled(server()).await;
     let told = world.told(&server).await;
     server.stop();
     let place = tempfile::tempdir().unwrap();

@@ -1,29 +1,54 @@
 //! People who have talked, and what each of them is told of it: to be compared before and after.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use crate::log;
-use crate::raw::{Connection, User, client_id, message};
+use crate::raw::{Connection, User, client_id, message, seq};
 use crate::support::Server;
 
 /// Messages of [`World::talk`] in each conversation.
 const MESSAGES: usize = 60;
 
+/// Messages of [`filled`]: some megabytes, so that tables are written and a copy takes a while.
+const MANY: usize = 1_500;
+
+/// A server with some megabytes, and who wrote them.
+pub async fn filled(server: Server) -> (Server, World) {
+    let world = World::talk(&server).await;
+    let mut writer = world.users[0].on(&server).await;
+    let (text, mut waiting) = ("a long story ".repeat(150), VecDeque::new());
+    for _ in 0..MANY {
+        waiting.push_back(writer.post("send", &message(&world.conversations[0], &text)).await.unwrap());
+        if waiting.len() == 8 {
+            writer.reply(waiting.pop_front().unwrap()).await.unwrap();
+        }
+    }
+    for id in waiting {
+        writer.reply(id).await.unwrap();
+    }
+    (server, world)
+}
+
 /// People and their conversations.
 pub struct World {
     pub users: Vec<User>,
     pub conversations: Vec<String>,
-    /// Each with the answer that it got.
-    pub requests: Vec<(Value, Value)>,
+    /// What was sent: by whom, what, and the seq that it got.
+    sent: Vec<(User, Value, u64)>,
 }
 
 impl World {
     /// Three people, one with two devices, in two groups, where they said, edited, deleted,
     /// answered and read.
     pub async fn talk(server: &Server) -> Self {
+        Self::talk_of(server, MESSAGES).await
+    }
+
+    /// The same, with so many messages in each group, 3 or more.
+    pub async fn talk_of(server: &Server, messages: usize) -> Self {
         let mut users = Vec::new();
         for name in ["ana", "ben", "cleo"] {
             users.push(User::sign_up(server, name).await);
@@ -31,29 +56,37 @@ impl World {
         users.push(User::log_in(server, "ben").await);
         let (mut ana, mut ben) = (users[0].on(server).await, users[1].on(server).await);
         let conversations = vec![ana.group(&[&users[1], &users[2]]).await, ana.group(&[&users[1]]).await];
-        let mut world = Self { users, conversations: conversations.clone(), requests: Vec::new() };
+        let mut world = Self { users, conversations: conversations.clone(), sent: Vec::new() };
         for conversation in &conversations {
             let mut seqs = Vec::new();
-            for n in 0..MESSAGES {
+            for n in 0..messages {
                 let request = message(conversation, &format!("message {n}"));
-                let connection = if n % 3 == 0 { &mut ben } else { &mut ana };
-                seqs.push(world.ask(connection, "send", request).await);
+                let (user, connection) = if n % 3 == 0 { (1, &mut ben) } else { (0, &mut ana) };
+                seqs.push(world.send(user, connection, request).await);
             }
             let of = |seq: u64| json!({"client_id": client_id(), "conversation": conversation, "target": seq});
             let mut edit = of(seqs[1]);
             edit["text"] = "said better".into();
             ana.ok("edit", edit).await;
             ana.ok("delete", of(seqs[2])).await;
-            ben.ok("read", json!({"conversation": conversation, "seq": seqs[20]})).await;
+            ben.ok("read", json!({"conversation": conversation, "seq": seqs[messages / 3]})).await;
         }
         world
     }
 
+    /// Some more messages.
+    pub async fn say_more(&mut self, server: &Server) {
+        let mut ana = self.users[0].on(server).await;
+        for n in 0..10 {
+            let request = message(&self.conversations[0], &format!("later {n}"));
+            self.send(0, &mut ana, request).await;
+        }
+    }
+
     /// Sends what must be taken, and keeps it: its seq.
-    async fn ask(&mut self, connection: &mut Connection, method: &str, request: Value) -> u64 {
-        let answer = connection.ok(method, request.clone()).await;
-        let seq = answer["seq"].as_u64().unwrap();
-        self.requests.push((request, answer));
+    async fn send(&mut self, user: usize, connection: &mut Connection, request: Value) -> u64 {
+        let seq = seq(&connection.ok("send", request.clone()).await);
+        self.sent.push((self.users[user].clone(), request, seq));
         seq
     }
 
@@ -78,19 +111,9 @@ impl World {
 
     /// Sends again what was acked: each must be known, with the seq that it got.
     pub async fn assert_known(&self, server: &Server) {
-        for (request, answer) in &self.requests {
-            let mut known = false;
-            for user in &self.users[..2] {
-                let mut connection = user.on(server).await;
-                if let Ok(again) = connection.call("send", request.clone()).await
-                    && again["duplicate"] == true
-                {
-                    assert_eq!(again["seq"], answer["seq"]);
-                    known = true;
-                    break;
-                }
-            }
-            assert!(known, "not known any more: {request}");
+        for (user, request, seq) in &self.sent {
+            let again = user.on(server).await.ok("send", request.clone()).await;
+            assert_eq!((&again["seq"], &again["duplicate"]), (&json!(seq), &json!(true)), "not known any more: {request}");
         }
     }
 }
