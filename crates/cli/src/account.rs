@@ -24,7 +24,7 @@ pub(crate) struct LoginArgs {
     /// With --sign-up: shown beside the name.
     #[arg(long, value_name = "TEXT", requires = "sign_up")]
     display_name: Option<String>,
-    /// What to call this device.
+    /// What to call this machine in `chirrup devices`.
     #[arg(long, value_name = "TEXT")]
     device: Option<String>,
     /// Read the password from the first line of standard input.
@@ -43,7 +43,7 @@ pub(crate) struct PasswdArgs {
 /// One's devices.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct DevicesArgs {
-    /// Log this device out instead of listing all.
+    /// Log out the device with this id, as the list shows it.
     #[arg(long, value_name = "DEVICE")]
     revoke: Option<String>,
 }

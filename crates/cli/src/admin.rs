@@ -26,17 +26,17 @@ pub(crate) enum AdminCommand {
     List,
     /// Close an account; its devices are logged out.
     Disable {
-        /// Name.
+        /// Name of the account.
         name: String,
     },
     /// Open an account again.
     Enable {
-        /// Name.
+        /// Name of the account.
         name: String,
     },
     /// Give an account another password; its devices are logged out.
     ResetPassword {
-        /// Name.
+        /// Name of the account.
         name: String,
         /// Read the password from the first line of standard input.
         #[arg(long)]
@@ -44,12 +44,12 @@ pub(crate) enum AdminCommand {
     },
     /// Make somebody an administrator.
     Make {
-        /// Name.
+        /// Name of the account.
         name: String,
     },
     /// Make an administrator a user like others.
     Unmake {
-        /// Name.
+        /// Name of the account.
         name: String,
     },
     /// Become the first administrator by the code that the server printed.
@@ -59,7 +59,7 @@ pub(crate) enum AdminCommand {
     },
     /// Make a new code for the first administrator, on the machine of the running server.
     FirstCode {
-        /// The server's data directory.
+        /// The server's data directory, as `chirrup serve` was given it.
         #[arg(long, value_name = "DIR", default_value = "chirrup-data", env = "CHIRRUP_SERVER_DATA_DIR")]
         data: PathBuf,
     },

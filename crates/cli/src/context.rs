@@ -28,20 +28,21 @@ const SERVER: &str = "ws://127.0.0.1:7400";
 
 /// Options of all client commands.
 #[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
-    /// Answer as JSON.
+    /// Answer as JSON, for scripts.
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Which login to use; several people or servers can share one machine.
     #[arg(long, global = true, value_name = "NAME", env = "CHIRRUP_PROFILE", default_value = "default")]
     profile: String,
-    /// Where logins are kept.
+    /// Where logins are kept; ~/.config/chirrup if not given.
     #[arg(long, global = true, value_name = "DIR", env = "CHIRRUP_PROFILE_DIR")]
     profile_dir: Option<PathBuf>,
-    /// Address of the server, if not the one that the login is of.
+    /// The server, such as `wss://chat.example`; if not given, that of the login, or `ws://127.0.0.1:7400`.
     #[arg(long, global = true, value_name = "URL", env = "CHIRRUP_SERVER")]
     server: Option<String>,
-    /// File of certificate authorities, if the server's is of one of one's own.
+    /// Certificate authorities to trust (PEM) instead of the system's.
     #[arg(long, global = true, value_name = "FILE", env = "CHIRRUP_CA_FILE")]
     ca_file: Option<PathBuf>,
 }

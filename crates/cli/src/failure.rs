@@ -20,7 +20,13 @@ pub(crate) enum Failure {
 }
 
 /// Shown by `chirrup --help`.
-pub(crate) const HELP: &str = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no connection, \
+pub(crate) const HELP: &str = "\
+To begin:
+  chirrup serve                    run a server on this machine
+  chirrup login NAME --sign-up     in another terminal: open an account
+  chirrup chat                     talk; /help there shows what you can do
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no connection, \
     4 not known whether it took effect, 5 not logged in.";
 
 /// A mistake in what was asked.

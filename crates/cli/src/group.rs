@@ -13,7 +13,7 @@ use crate::screen::harmless_line;
 /// What to do with a group.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum GroupCommand {
-    /// Begin a group.
+    /// Begin a group, and be its owner.
     Create {
         /// Its title.
         title: String,
@@ -26,22 +26,22 @@ pub(crate) enum GroupCommand {
         #[arg(long)]
         leavers_lose: bool,
     },
-    /// Make members.
+    /// Add members.
     Add {
         /// The group's title or id.
         group: String,
-        /// Names.
+        /// Names of users.
         #[arg(required = true)]
         members: Vec<String>,
     },
-    /// End somebody's membership.
+    /// Remove a member.
     Remove {
         /// The group's title or id.
         group: String,
-        /// Name.
+        /// Name of the member.
         member: String,
     },
-    /// End one's own membership.
+    /// Leave a group.
     Leave {
         /// The group's title or id.
         group: String,
@@ -62,7 +62,7 @@ pub(crate) enum GroupCommand {
     Role {
         /// The group's title or id.
         group: String,
-        /// Name.
+        /// Name of the member.
         member: String,
         /// As what.
         #[arg(value_enum)]
@@ -76,6 +76,7 @@ pub(crate) enum Past {
     /// Everything.
     Full,
     /// Nothing before they came.
+    #[value(alias = "from_join")]
     FromJoin,
 }
 

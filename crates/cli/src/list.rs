@@ -11,18 +11,18 @@ use crate::show;
 /// Messages of a conversation, oldest first.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct HistoryArgs {
-    /// @name, a group's title, or a conversation's id.
+    /// Conversation: @name of a person, a group's title, or an id.
     to: String,
-    /// Messages before this one.
+    /// The nearest messages before the one with this number.
     #[arg(long, value_name = "SEQ", conflicts_with_all = ["after", "around"])]
     before: Option<Seq>,
-    /// Messages after this one.
+    /// The nearest messages after it.
     #[arg(long, value_name = "SEQ", conflicts_with = "around")]
     after: Option<Seq>,
-    /// Messages around this one.
+    /// Messages around it.
     #[arg(long, value_name = "SEQ")]
     around: Option<Seq>,
-    /// Of the thread of this message.
+    /// The replies in the thread of this message.
     #[arg(long, value_name = "SEQ")]
     thread: Option<Seq>,
     /// At most so many, 1 to 100.

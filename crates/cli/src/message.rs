@@ -11,7 +11,9 @@ use crate::context::{self, Context};
 use crate::failure::Usage;
 
 /// Where a message goes or stands.
-const WHERE: &str = "@name, a group's title, or a conversation's id";
+const WHERE: &str = "Conversation: @name of a person, a group's title, or an id";
+/// Which message.
+const WHICH: &str = "Number of the message, as `chirrup history` shows it";
 
 /// Send a message.
 #[derive(Clone, Debug, clap::Args)]
@@ -20,13 +22,13 @@ pub(crate) struct SendArgs {
     to: String,
     /// The text; read from standard input if left out.
     text: Vec<String>,
-    /// Something done rather than said (`/me`).
+    /// Say it as something done, as `/me` does in chats.
     #[arg(long)]
     action: bool,
-    /// Into the thread of this message.
+    /// Put it into the thread of the message with this number.
     #[arg(long, value_name = "SEQ")]
     thread: Option<Seq>,
-    /// With --thread: also into the conversation itself.
+    /// With --thread: show it in the conversation itself, too.
     #[arg(long, requires = "thread")]
     also_in_conversation: bool,
 }
@@ -36,7 +38,7 @@ pub(crate) struct SendArgs {
 pub(crate) struct ReplyArgs {
     #[arg(help = WHERE)]
     to: String,
-    /// The message.
+    #[arg(help = WHICH)]
     seq: Seq,
     /// The text; read from standard input if left out.
     text: Vec<String>,
@@ -47,7 +49,7 @@ pub(crate) struct ReplyArgs {
 pub(crate) struct EditArgs {
     #[arg(help = WHERE)]
     to: String,
-    /// The message.
+    #[arg(help = WHICH)]
     seq: Seq,
     /// The new text; read from standard input if left out.
     text: Vec<String>,
@@ -58,7 +60,7 @@ pub(crate) struct EditArgs {
 pub(crate) struct DeleteArgs {
     #[arg(help = WHERE)]
     to: String,
-    /// The message.
+    #[arg(help = WHICH)]
     seq: Seq,
 }
 
@@ -67,7 +69,7 @@ pub(crate) struct DeleteArgs {
 pub(crate) struct ReactArgs {
     #[arg(help = WHERE)]
     to: String,
-    /// The message.
+    #[arg(help = WHICH)]
     seq: Seq,
     /// The emoji.
     emoji: String,
@@ -81,7 +83,7 @@ pub(crate) struct ReactArgs {
 pub(crate) struct ReadArgs {
     #[arg(help = WHERE)]
     to: String,
-    /// Up to this; everything if left out.
+    /// Up to the message with this number; everything if left out.
     seq: Option<Seq>,
     /// Mark the conversation as unread instead.
     #[arg(long, conflicts_with = "seq")]
@@ -93,7 +95,7 @@ pub(crate) struct ReadArgs {
 pub(crate) struct MuteArgs {
     #[arg(help = WHERE)]
     to: String,
-    /// Want them again.
+    /// Want notifications again.
     #[arg(long)]
     off: bool,
 }

@@ -17,7 +17,7 @@ pub(crate) struct FindArgs {
 /// Who is online.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct WhoArgs {
-    /// Names; those with whom one has a direct conversation if none is given.
+    /// Names; if none is given, all with whom you have a direct conversation.
     names: Vec<String>,
 }
 

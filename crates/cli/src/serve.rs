@@ -13,13 +13,13 @@ pub(crate) struct Args {
     /// Configuration file; `chirrup config print` shows the default one.
     #[arg(long, value_name = "FILE", env = "CHIRRUP_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// Where everything is kept.
+    /// Where everything is kept; chirrup-data in the current directory if not given.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// Address for clients; port 0 takes a free one.
+    /// Address for clients, 127.0.0.1:7400 if not given; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
-    /// Address for the operator: health and figures.
+    /// Address for the operator (health, figures), 127.0.0.1:7401 if not given.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) admin_listen: Option<String>,
 }

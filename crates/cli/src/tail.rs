@@ -18,7 +18,7 @@ const STORED_EVERY: u64 = 256;
 /// Follow what happens; goes on where it stopped the last time.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct TailArgs {
-    /// Only these: @name, a group's title, or a conversation's id.
+    /// Only these conversations: @name of a person, a group's title, or an id.
     to: Vec<String>,
     /// From the beginning instead of where it stopped.
     #[arg(long)]

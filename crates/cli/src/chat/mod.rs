@@ -26,7 +26,7 @@ const IDLE: Duration = Duration::from_mins(5);
 /// Talk.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ChatArgs {
-    /// Open this: @name, a group's title, or a conversation's id.
+    /// Conversation to begin in: @name of a person, a group's title, or an id.
     to: Option<String>,
 }
 

@@ -57,11 +57,11 @@ pub(crate) struct Args {
 
 /// What members see of the time before they came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-#[value(rename_all = "snake_case")]
 pub(crate) enum Past {
     /// Everything.
     Full,
-    /// Nothing.
+    /// Nothing before they came.
+    #[value(alias = "from_join")]
     FromJoin,
 }
 
