@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::log::{Answer, Log, answers, body, highest, sights, target, within};
+use super::log::{Log, body, highest, target, within};
 use super::run::{Run, broken};
+use super::sights::{Answer, answers, sights};
 use super::verdict::{Rule, Verdict};
 use crate::history::{At, Kind, Name, Seq, Way, What};
 

@@ -141,7 +141,9 @@ impl<'a> Feeds<'_, 'a> {
                 needed(self.run, log, link, got)
             };
             let told = listed.into_iter().chain(covered).max().unwrap_or(0);
-            if told < needed {
+            // Who loses all just then has nothing to be told.
+            let gone = listed.is_none() && log.may_have_lost_all(link.user, link.asked, self.run.records[record].at);
+            if told < needed && !gone {
                 let why = match listed {
                     Some(head) => format!("it is listed up to seq {head}, while seq {needed} was there before"),
                     None => format!("it is not listed; the cursor covers it up to {covered:?}, and seq {needed} was there before"),

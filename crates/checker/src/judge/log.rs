@@ -3,21 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::run::{Link, Outcome, Run, Try, broken};
+use super::run::{Outcome, Run, Try, broken};
+use super::sights::{Sight, sights};
 use super::verdict::{Rule, Verdict};
-use crate::history::{Act, At, Event, Kind, Leaver, Name, Past, Seq, What};
-
-/// An event as it was seen once.
-#[derive(Clone, Copy)]
-pub(super) struct Sight<'a> {
-    pub(super) record: usize,
-    pub(super) at: At,
-    /// When it was asked for; none if it was pushed.
-    pub(super) asked: Option<At>,
-    pub(super) on: u64,
-    pub(super) path: &'static str,
-    pub(super) event: &'a Event,
-}
+use crate::history::{Act, At, Event, Kind, Leaver, Name, Past, Seq};
 
 /// An event of the log.
 pub(super) struct Entry<'a> {
@@ -35,6 +24,14 @@ pub(super) struct Log<'a> {
     pub(super) entries: BTreeMap<Seq, Entry<'a>>,
     /// By whom, and under which key, what is there was sent.
     keys: HashMap<&'a str, HashSet<&'a str>>,
+    /// By message: the event that deleted it, and when somebody knew first.
+    deletions: HashMap<Seq, (Seq, At)>,
+    /// By message: its edits, ascending.
+    edits: HashMap<Seq, Vec<Version<'a>>>,
+    /// By message: its reactions, ascending.
+    reactions: HashMap<Seq, Vec<&'a Event>>,
+    /// By message: when its deletion was asked for first, if that was not refused.
+    asked_to_delete: HashMap<Seq, At>,
     /// Up to here every event was seen by somebody who may see it.
     pub(super) dense: Seq,
     /// Times at which a higher head became known, with it; both grow.
@@ -57,6 +54,17 @@ pub(super) struct Step {
     pub(super) known: At,
 }
 
+/// A text of a message.
+#[derive(Clone, Copy)]
+pub(super) struct Version<'a> {
+    /// The event that made it.
+    pub(super) seq: Seq,
+    /// When somebody knew first that it was there.
+    pub(super) known: At,
+    /// The text, if anybody saw it.
+    pub(super) body: Option<&'a Name>,
+}
+
 /// Seqs from and to, both included.
 pub(super) type Interval = (Seq, Seq);
 
@@ -66,6 +74,10 @@ impl<'a> Log<'a> {
             conversation,
             entries: BTreeMap::new(),
             keys: HashMap::new(),
+            deletions: HashMap::new(),
+            edits: HashMap::new(),
+            reactions: HashMap::new(),
+            asked_to_delete: HashMap::new(),
             dense: 0,
             heads: Vec::new(),
             steps: BTreeMap::new(),
@@ -83,6 +95,7 @@ impl<'a> Log<'a> {
         while log.entries.contains_key(&(log.dense + 1)) {
             log.dense += 1;
         }
+        log.find_changes(run);
         log.find_heads(run);
         log.find_members(run);
         log
@@ -243,6 +256,11 @@ impl<'a> Log<'a> {
         gone.is_some_and(|gone| self.steps(user)[gone..].iter().all(|step| !step.joined || step.invoked > answered))
     }
 
+    /// Whether a user may have lost all by the time at which they were answered.
+    pub(super) fn may_have_lost_all(&self, user: &str, asked: At, answered: At) -> bool {
+        self.loses() && !self.was_member(user, asked, answered)
+    }
+
     /// Whether a user was a member from before they asked until they were answered.
     pub(super) fn was_member(&self, user: &str, asked: At, answered: At) -> bool {
         let steps = self.steps(user);
@@ -263,10 +281,46 @@ impl<'a> Log<'a> {
         self.rules.is_some()
     }
 
-    /// When somebody knew first that a message was deleted.
-    pub(super) fn deleted(&self, target: Seq) -> Option<(Seq, At)> {
-        let is = |event: &Event| matches!(event.kind, Kind::Deleted { target: of } if of == target);
-        self.entries.range(target..).find(|(_, entry)| is(entry.event)).map(|(seq, entry)| (*seq, entry.known))
+    /// What later events made of messages.
+    fn find_changes(&mut self, run: &Run<'a>) {
+        for (seq, entry) in &self.entries {
+            match &entry.event.kind {
+                Kind::Deleted { target } => {
+                    self.deletions.entry(*target).or_insert((*seq, entry.known));
+                }
+                Kind::Edited { target, body } => {
+                    self.edits.entry(*target).or_default().push(Version { seq: *seq, known: entry.known, body: body.as_ref() });
+                }
+                Kind::Reacted { target, .. } => self.reactions.entry(*target).or_default().push(entry.event),
+                _ => {}
+            }
+        }
+        for t in run.tries.iter().filter(|t| t.conversation == Some(self.conversation) && !t.failed()) {
+            if let Act::Delete { target, .. } = t.act {
+                self.asked_to_delete.entry(*target).or_insert(t.invoked);
+            }
+        }
+    }
+
+    /// The event that deleted a message, and when somebody knew of it first.
+    pub(super) fn deleted(&self, message: Seq) -> Option<(Seq, At)> {
+        self.deletions.get(&message).copied()
+    }
+
+    /// Whether a message may be deleted at this time: somebody had asked for it by then.
+    pub(super) fn may_be_deleted(&self, message: Seq, at: At) -> bool {
+        self.asked_to_delete.get(&message).is_some_and(|asked| *asked <= at)
+    }
+
+    /// The texts of a message, ascending; none if nobody saw it as an event.
+    pub(super) fn versions(&self, message: Seq) -> Vec<Version<'a>> {
+        let first = self.entries.get(&message).map(|entry| Version { seq: message, known: entry.known, body: body(entry.event) });
+        first.into_iter().chain(self.edits.get(&message).into_iter().flatten().copied()).collect()
+    }
+
+    /// The reactions to a message up to an event, ascending.
+    pub(super) fn reactions(&self, message: Seq, up_to: Seq) -> impl Iterator<Item = &'a Event> {
+        self.reactions.get(&message).into_iter().flatten().copied().filter(move |event| event.seq <= up_to)
     }
 }
 
@@ -323,46 +377,4 @@ pub(super) fn within(intervals: &[Interval], seq: Seq) -> bool {
 /// The highest seq in these.
 pub(super) fn highest(intervals: &[Interval]) -> Seq {
     intervals.iter().map(|(_, to)| *to).max().unwrap_or(0)
-}
-
-/// All events of a conversation that were seen, in the order of the history.
-pub(super) fn sights<'a>(run: &Run<'a>, conversation: &Name) -> impl Iterator<Item = Sight<'a>> {
-    let records = run.conversations.get(conversation).cloned().unwrap_or_default();
-    let all = run.records;
-    records.into_iter().flat_map(move |record| {
-        let at = all[record].at;
-        let sight = |asked, on, path, event| Sight { record, at, asked, on, path, event };
-        let seen: Vec<Sight<'a>> = match &all[record].what {
-            What::Live { on, event, .. } => vec![sight(None, *on, "live", &**event)],
-            What::Events { on, asked, events, .. } => events.iter().map(|event| sight(Some(*asked), *on, "events", &**event)).collect(),
-            _ => Vec::new(),
-        };
-        seen
-    })
-}
-
-/// All answers about a conversation: who asked, when, when they were answered, the head that they
-/// were told (none if it was not there), and by which path.
-pub(super) struct Answer<'r, 'a> {
-    pub(super) record: usize,
-    pub(super) link: &'r Link<'a>,
-    pub(super) asked: At,
-    pub(super) at: At,
-    pub(super) head: Option<Seq>,
-    pub(super) path: &'static str,
-}
-
-/// See [`Answer`].
-pub(super) fn answers<'r, 'a>(run: &'r Run<'a>, conversation: &Name) -> impl Iterator<Item = Answer<'r, 'a>> {
-    let records = run.conversations.get(conversation).map_or(&[][..], Vec::as_slice);
-    records.iter().filter_map(|record| {
-        let (on, asked, head, path) = match &run.records[*record].what {
-            What::Events { on, asked, head, .. } => (on, asked, Some(*head), "events"),
-            What::Messages { on, asked, head, .. } => (on, asked, Some(*head), "history"),
-            What::Conversation { on, asked, listed, way } => (on, asked, Some(listed.head), way.name()),
-            What::Absent { on, asked, .. } => (on, asked, None, "asking for it"),
-            _ => return None,
-        };
-        Some(Answer { record: *record, link: run.link(*on)?, asked: *asked, at: run.records[*record].at, head, path })
-    })
 }

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::log::{Log, sights};
+use super::log::Log;
 use super::run::{Outcome, Run, Try};
+use super::sights::sights;
 use super::verdict::{Rare, Verdict};
-use crate::history::{Act, At, Extent, Kind, Known, Name, What};
+use crate::history::{Act, At, Extent, Kind, Known, Name, Record, What};
 
 pub(super) fn count(run: &Run<'_>, logs: &BTreeMap<&Name, Log<'_>>, verdict: &mut Verdict) {
     verdict.acked = run.tries.iter().filter(|t| t.acked().is_some()).count() as u64;
+    let in_full = |record: &Record| matches!(record.what, What::ReadBackBegins { extent: Extent::Full });
+    let read_back = run.records.iter().any(in_full);
     for tries in run.by_key() {
-        of_key(run, logs, &tries, verdict);
+        of_key(logs, &tries, read_back, verdict);
     }
     for t in &run.tries {
         of_try(run, logs, t, verdict);
@@ -23,7 +26,7 @@ pub(super) fn count(run: &Run<'_>, logs: &BTreeMap<&Name, Log<'_>>, verdict: &mu
     }
 }
 
-fn of_key(run: &Run<'_>, logs: &BTreeMap<&Name, Log<'_>>, tries: &[&Try<'_>], verdict: &mut Verdict) {
+fn of_key(logs: &BTreeMap<&Name, Log<'_>>, tries: &[&Try<'_>], read_back: bool, verdict: &mut Verdict) {
     for pair in tries.windows(2) {
         if pair[0].act == pair[1].act {
             verdict.meet(Rare::Retry);
@@ -32,14 +35,10 @@ fn of_key(run: &Run<'_>, logs: &BTreeMap<&Name, Log<'_>>, tries: &[&Try<'_>], ve
         }
     }
     // Settled is what no retry made sure of.
-    if tries.iter().any(|t| t.outcome == Outcome::Unknown) && full_read_back(run) {
+    if tries.iter().any(|t| t.outcome == Outcome::Unknown) && read_back {
         let effect = tries.iter().any(|t| t.acked().is_some()) || tries.iter().any(|t| is_there(logs, t));
         verdict.meet(if effect { Rare::UnknownTookEffect } else { Rare::UnknownWithoutEffect });
     }
-}
-
-fn full_read_back(run: &Run<'_>) -> bool {
-    run.records.iter().any(|record| matches!(record.what, What::ReadBackBegins { extent: Extent::Full }))
 }
 
 /// Whether the effect of a try is there, by whatever try it came.

@@ -13,6 +13,7 @@ mod positions;
 mod presence;
 mod run;
 mod said;
+mod sights;
 mod stands;
 mod verdict;
 

@@ -3,10 +3,11 @@
 
 use std::collections::HashSet;
 
-use super::log::{Log, Sight, body, is_by, sights, target};
+use super::log::{Log, body, is_by, target};
 use super::run::{Run, Try, broken};
+use super::sights::{Sight, sights};
 use super::verdict::{Rule, Verdict, Violation};
-use crate::history::{Act, At, Event, Kind, Name, Seq};
+use crate::history::{Act, Event, Kind, Name};
 
 pub(super) fn check(run: &Run<'_>, log: &Log<'_>, verdict: &mut Verdict) {
     // What is seen again was wrong the first time, or is not at all.
@@ -34,8 +35,7 @@ fn wrong(run: &Run<'_>, log: &Log<'_>, sight: &Sight<'_>) -> Option<(Rule, Strin
     let event = sight.event;
     if let (Kind::Message { .. } | Kind::Edited { .. }, None) = (&event.kind, body(event)) {
         let of = target(event).unwrap_or(event.seq);
-        return (!may_be_deleted(run, log, of, sight.at))
-            .then(|| (Rule::BytesUnchanged, format!("seq {of} has no body, and nobody deleted it")));
+        return (!log.may_be_deleted(of, sight.at)).then(|| (Rule::BytesUnchanged, format!("seq {of} has no body, and nobody deleted it")));
     }
     if let Some(body) = body(event) {
         return wrong_body(run, log, sight, body);
@@ -79,12 +79,4 @@ fn fits(t: &Try<'_>, event: &Event) -> bool {
         _ => false,
     };
     same && is_by(event, t)
-}
-
-/// Whether a message may be deleted at this time: somebody had asked for it by then.
-pub(super) fn may_be_deleted(run: &Run<'_>, log: &Log<'_>, seq: Seq, at: At) -> bool {
-    run.tries.iter().any(|t| match t.act {
-        Act::Delete { conversation, target, .. } => conversation == log.conversation && *target == seq && t.invoked <= at && !t.failed(),
-        _ => false,
-    })
 }

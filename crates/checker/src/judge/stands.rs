@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::log::{Log, within};
 use super::run::{Link, Run, broken};
-use super::said::may_be_deleted;
 use super::verdict::{Rule, Verdict};
-use crate::history::{Act, At, Kind, Listed, Message, Name, Seq, What};
+use crate::history::{Act, At, Kind, Listed, Message, Name, What};
 
 /// A message as it was told.
 struct Told<'a> {
@@ -55,7 +54,7 @@ fn wrong(run: &Run<'_>, log: &Log<'_>, told: &Told<'_>) -> Option<(Rule, String)
         if message.body.is_some() {
             return Some((Rule::NothingDeletedBack, "it is told as deleted, and with its body".to_owned()));
         }
-        let may = may_be_deleted(run, log, message.seq, told.at);
+        let may = log.may_be_deleted(message.seq, told.at);
         return (!may).then(|| (Rule::BytesUnchanged, "it is told as deleted, and nobody deleted it".to_owned()));
     };
     if deleted.is_some_and(|(_, known)| known < told.asked) {
@@ -78,27 +77,16 @@ fn wrong_body(run: &Run<'_>, log: &Log<'_>, told: &Told<'_>, body: &Name) -> Opt
     if tries.iter().all(|t| t.failed()) {
         return Some((Rule::FailedInvisible, "it was refused".to_owned()));
     }
-    let versions = versions(log, seq);
+    let versions = log.versions(seq);
     // An edit that only this reader has seen so far stands nowhere else yet.
-    let version = versions.iter().find(|(_, _, said)| *said == Some(body))?.0;
-    if let Some((later, _, _)) = versions.iter().rev().find(|(_, known, _)| *known < told.asked).filter(|(later, _, _)| *later > version) {
-        return Some((Rule::ReadsMonotonic, format!("it had been edited by seq {later} before, and is told as of seq {version}")));
+    let version = versions.iter().find(|version| version.body == Some(body))?.seq;
+    if let Some(later) = versions.iter().rev().find(|later| later.known < told.asked).filter(|later| later.seq > version) {
+        return Some((Rule::ReadsMonotonic, format!("it had been edited by seq {} before, and is told as of seq {version}", later.seq)));
     }
     let changed = told.message.changed.max(seq);
-    let stands = versions.iter().rev().find(|(at, _, _)| *at <= changed)?.0;
+    let stands = versions.iter().rev().find(|stands| stands.seq <= changed)?.seq;
     (stands != version && log.dense >= changed)
         .then(|| (Rule::SameForAll, format!("it is told up to seq {changed}, where the events have its text of seq {stands}")))
-}
-
-/// The texts of a message: the event that made each, when that was known first, and the text.
-fn versions<'l>(log: &'l Log<'_>, seq: Seq) -> Vec<(Seq, At, Option<&'l Name>)> {
-    let of = |kind: &'l Kind| match kind {
-        Kind::Edited { target, body } if *target == seq => Some(body.as_ref()),
-        _ => None,
-    };
-    let edits = log.entries.range(seq + 1..).filter_map(|(at, entry)| Some((*at, entry.known, of(&entry.event.kind)?)));
-    let first = log.entries.get(&seq).map(|entry| (seq, entry.known, super::log::body(entry.event)));
-    first.into_iter().chain(edits).collect()
 }
 
 fn wrong_reactions(log: &Log<'_>, message: &Message) -> Option<(Rule, String)> {
@@ -107,10 +95,8 @@ fn wrong_reactions(log: &Log<'_>, message: &Message) -> Option<(Rule, String)> {
         return None;
     }
     let mut put: BTreeMap<&Name, BTreeSet<&Name>> = BTreeMap::new();
-    for (_, entry) in log.entries.range(message.seq..=changed) {
-        if let (Kind::Reacted { target, emoji, add }, Some(author)) = (&entry.event.kind, &entry.event.author)
-            && *target == message.seq
-        {
+    for event in log.reactions(message.seq, changed) {
+        if let (Kind::Reacted { emoji, add, .. }, Some(author)) = (&event.kind, &event.author) {
             let users = put.entry(emoji).or_default();
             if *add {
                 users.insert(author)
@@ -119,8 +105,8 @@ fn wrong_reactions(log: &Log<'_>, message: &Message) -> Option<(Rule, String)> {
             };
         }
     }
-    let expected: BTreeMap<&Name, u64> =
-        put.iter().filter(|(_, users)| !users.is_empty()).map(|(emoji, users)| (*emoji, users.len() as u64)).collect();
+    let standing = put.iter().filter(|(_, users)| !users.is_empty());
+    let expected: BTreeMap<&Name, u64> = standing.map(|(emoji, users)| (*emoji, users.len() as u64)).collect();
     let told: BTreeMap<&Name, u64> = message.reactions.iter().map(|(emoji, count)| (emoji, *count)).collect();
     (told != expected)
         .then(|| (Rule::SameForAll, format!("its reactions are told as {told:?}; up to seq {changed} the events come to {expected:?}")))
