@@ -9,11 +9,12 @@ use anyhow::{Result, bail};
 use chirrup_client::Error as ClientError;
 use chirrup_server::app::STORE_DIR;
 use chirrup_server::config::Config;
-use chirrup_store::embedded::{EmbeddedKv, OpenError};
+use chirrup_store::embedded::{EmbeddedKv, OpenError, SalvageError, survey};
 use serde::Serialize;
 
 use crate::admin::{Served, get};
 use crate::context::Context;
+use crate::data::{self, Bar};
 use crate::screen::Paint;
 use crate::serve;
 
@@ -58,7 +59,7 @@ pub(crate) async fn run(context: &Context, args: &DoctorArgs) -> Result<()> {
         Ok(config) => {
             let open = if config.sign_up_open() { "anybody may sign up" } else { "nobody may sign up" };
             findings.push(finding("configuration", State::Well, format!("listens at {}; {open}", config.listen.address)));
-            findings.extend(server(&config));
+            findings.extend(data::work("reading", move |bar| server(&config, &bar)).await?);
         }
         Err(error) => findings.push(finding("configuration", State::Wrong, format!("{error:#}"))),
     }
@@ -81,22 +82,37 @@ pub(crate) async fn run(context: &Context, args: &DoctorArgs) -> Result<()> {
     Ok(())
 }
 
-/// The store of this machine, and the server on it.
-fn server(config: &Config) -> Vec<Finding> {
+/// The store of this machine, and the server on it. Everything is read before the store is opened,
+/// for what is damaged should be left as it is.
+fn server(config: &Config, bar: &Bar) -> Result<Vec<Finding>> {
     let data = &config.server.data_dir;
     let store = data.join(STORE_DIR);
     if !store.exists() {
         let words = format!("there is none in {} yet: chirrup serve makes one", data.display());
-        return vec![finding("store", State::Absent, words)];
+        return Ok(vec![finding("store", State::Absent, words)]);
     }
-    let opened = EmbeddedKv::open(&store, config.store_options());
-    match opened.and_then(|kv| kv.verify()) {
-        Ok(()) => {
+    Ok(match survey(&store, &mut |progress| bar.show(progress)) {
+        // What a first start has not finished is made good by opening it.
+        Ok(losses) if losses.is_empty() => opened(config, &store),
+        Err(SalvageError::Open(OpenError::NotAStore { .. })) => opened(config, &store),
+        Ok(losses) => damage::found(&losses),
+        Err(SalvageError::Open(OpenError::Locked { .. })) => {
+            vec![finding("store", State::Well, format!("{} is in use", store.display())), running(data)]
+        }
+        Err(SalvageError::Open(error)) => vec![damage::refused(&error)],
+        Err(error) => bail!("not all of {} could be looked at: {error}", store.display()),
+    })
+}
+
+/// A store in which no place is damaged.
+fn opened(config: &Config, store: &Path) -> Vec<Finding> {
+    match EmbeddedKv::open(store, config.store_options()) {
+        Ok(_) => {
             let well = finding("store", State::Well, format!("{}: every file is as it was written", store.display()));
             vec![well, finding("server", State::Absent, "none runs on this data")]
         }
-        Err(OpenError::Locked { .. }) => vec![finding("store", State::Well, format!("{} is in use", store.display())), running(data)],
-        Err(error) => damage::found(&store, &error),
+        Err(error @ OpenError::Damaged { .. }) => vec![damage::refused(&error), damage::what_to_do()],
+        Err(error) => vec![damage::refused(&error)],
     }
 }
 

@@ -10,6 +10,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use chirrup_core::hash::Hash;
 use chirrup_store::embedded::{BackupError, BackupManifest, EmbeddedKv, Progress, restore};
 use chirrup_store::kv::Kv;
 use common::{change, copy_dir, count, fill, open, options, row};
@@ -183,6 +184,20 @@ fn p14_a_backup_is_not_restored_over_anything() {
     put_back(backup.path(), target.path()).unwrap();
     let error = put_back(backup.path(), target.path()).unwrap_err();
     assert!(matches!(error, BackupError::NotEmpty { .. }), "{error}");
+}
+
+#[test]
+fn p14_a_backup_of_a_store_of_another_format_is_refused_before_anything_is_made() {
+    let (_dir, kv) = store();
+    let (backup, target) = (common::temp_dir(), common::temp_dir());
+    back_up(&kv, backup.path()).unwrap();
+    let path = backup.path().join("BACKUP");
+    let text = fs::read_to_string(&path).unwrap().replace("store format 1", "store format 2");
+    let body = &text[..text.rfind("digest ").unwrap()];
+    fs::write(&path, format!("{body}digest {}\n", Hash::of(body.as_bytes()))).unwrap();
+    let error = put_back(backup.path(), &target.path().join("store")).unwrap_err();
+    assert!(error.to_string().contains("store format 2; this version reads format 1"), "{error}");
+    assert!(fs::read_dir(target.path()).unwrap().next().is_none(), "something was made");
 }
 
 #[test]

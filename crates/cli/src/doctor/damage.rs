@@ -1,10 +1,7 @@
-//! What is wrong with a store that does not open, in plain words: each damaged place, what it means
+//! What is wrong with a store, in plain words: each damaged place, what it means
 //! for people, and what to do.
 
-use std::ops::ControlFlow;
-use std::path::Path;
-
-use chirrup_store::embedded::{Loss, OpenError, Part, survey};
+use chirrup_store::embedded::{Loss, OpenError, Part};
 use chirrup_store::kv::Table;
 
 use super::{Finding, State, finding};
@@ -16,33 +13,29 @@ const WHAT_TO_DO: &str = "stop using this data and keep a copy of it. If there i
     If there is none, or it is too old: chirrup export --salvage FILE writes everything that can still be read. \
     Then look at the disk: files do not change by themselves.";
 
-/// Findings about a store that was refused with this error.
-pub(super) fn found(store: &Path, error: &OpenError) -> Vec<Finding> {
-    match error {
-        OpenError::Damaged { .. } => {}
-        OpenError::Format { .. } => {
-            let what = "the program that wrote it, or a newer one, reads it; nothing was touched";
-            return vec![wrong(format!("{error}. What to do: {what}."))];
-        }
-        _ => return vec![wrong(error.to_string())],
+/// Findings about a store with these damaged places.
+pub(super) fn found(losses: &[Loss]) -> Vec<Finding> {
+    let mut findings = vec![finding("store", State::Wrong, format!("it is damaged in {} places", losses.len()))];
+    findings.extend(losses.iter().take(PLACES_MAX).map(place));
+    if losses.len() > PLACES_MAX {
+        findings.push(finding("damage", State::Wrong, format!("and {} places more", losses.len() - PLACES_MAX)));
     }
-    let mut findings = vec![wrong(format!("it is damaged: {error}"))];
-    match survey(store, &mut |_| ControlFlow::Continue(())) {
-        Ok(losses) => {
-            findings.extend(losses.iter().take(PLACES_MAX).map(place));
-            if losses.len() > PLACES_MAX {
-                let more = format!("and {} places more", losses.len() - PLACES_MAX);
-                findings.push(finding("damage", State::Wrong, more));
-            }
-        }
-        Err(error) => findings.push(finding("damage", State::Wrong, format!("not all of it can be looked at: {error}"))),
-    }
-    findings.push(finding("what to do", State::Wrong, WHAT_TO_DO));
+    findings.push(what_to_do());
     findings
 }
 
-fn wrong(words: String) -> Finding {
-    finding("store", State::Wrong, words)
+/// A finding about a store that is not opened.
+pub(super) fn refused(error: &OpenError) -> Finding {
+    let what_to_do = match error {
+        OpenError::Format { .. } => ". What to do: use the program that wrote it, or a newer one; nothing was touched",
+        _ => "",
+    };
+    finding("store", State::Wrong, format!("{error}{what_to_do}"))
+}
+
+/// What to do about damage.
+pub(super) fn what_to_do() -> Finding {
+    finding("what to do", State::Wrong, WHAT_TO_DO)
 }
 
 fn place(loss: &Loss) -> Finding {

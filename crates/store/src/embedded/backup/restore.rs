@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::copy::{self, Meter};
 use super::manifest::BackupManifest;
 use super::{BackupError, EmbeddedKv, OpenError, STORE_DIR, Watch, layout, make_dir, make_store_dirs, sync_store_dirs};
+use crate::embedded::layout::FORMAT;
 use crate::embedded::options::EmbeddedOptions;
 
 /// What is put behind a store's name while it is being restored.
@@ -30,6 +31,11 @@ pub fn restore<E: From<BackupError>>(
 ) -> Result<BackupManifest, E> {
     let target = std::path::absolute(target).map_err(|error| BackupError::from(OpenError::io("find", target)(error)))?;
     let manifest = BackupManifest::read(backup)?;
+    if manifest.store_format != FORMAT {
+        let path = backup.join(STORE_DIR).join(layout::FORMAT_NAME);
+        let (found, supported) = (manifest.store_format.to_string(), FORMAT);
+        return Err(BackupError::from(OpenError::Format { path, found, supported }).into());
+    }
     require_free(&target)?;
     let staging = Staging::begin(&target)?;
     copy::require_room(options.files.as_ref(), &staging.path, manifest.bytes())?;
