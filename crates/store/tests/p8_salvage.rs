@@ -124,13 +124,19 @@ fn p8_a_damaged_segment_costs_its_damaged_frames_alone() {
             assert!(missing.len() <= 1, "{} {block}: {missing:?}", segment.display());
         }
     }
-    let copy = common::temp_dir();
-    copy_dir(dir.path(), copy.path());
-    let gone = copy.path().join("log").join(all[0].file_name().unwrap());
-    fs::remove_file(&gone).unwrap();
-    let (missing, losses) = saved(copy.path());
-    assert!(!missing.is_empty() && missing.iter().all(|number| *number >= IN_TABLES), "{missing:?}");
-    assert!(losses.iter().any(|loss| loss.path == gone && loss.what.contains("missing")), "{losses:?}");
+    // A segment whose rows are all in tables may still be there, and costs nothing.
+    let mut costly = 0;
+    for segment in &all {
+        let copy = common::temp_dir();
+        copy_dir(dir.path(), copy.path());
+        let gone = copy.path().join("log").join(segment.file_name().unwrap());
+        fs::remove_file(&gone).unwrap();
+        let (missing, losses) = saved(copy.path());
+        assert!(missing.iter().all(|number| *number >= IN_TABLES), "{missing:?}");
+        assert!(losses.iter().any(|loss| loss.path == gone && loss.what.contains("missing")), "{losses:?}");
+        costly += usize::from(!missing.is_empty());
+    }
+    assert!(costly > 0);
 }
 
 #[test]
