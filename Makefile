@@ -12,8 +12,12 @@ LOCKED := --locked
 DENY_VERSION := 0.20.2
 DENY := $(TARGET)/tools/bin/cargo-deny
 ARGS ?=
+# Of `make faults`.
+SEED ?= 1
+CUTS ?= 20
+KILLS ?= 50
 
-.PHONY: help run test test-long bench mutants mutant fmt check-fmt clippy deny tidy generate advisories setup clean
+.PHONY: help run test test-long bench faults mutants mutant fmt check-fmt clippy deny tidy generate advisories setup clean
 
 help: ## Say what there is.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +34,10 @@ test-long: test ## The same, then many more random cases and the tests that take
 bench: setup ## Measure, beside floors of this machine: ARGS="--quick", ARGS="--json", ARGS="--only sends".
 	$(CARGO) build $(LOCKED) --release --package chirrup --package chirrup-bench
 	$(TARGET)/release/chirrup-bench $(ARGS)
+
+faults: setup ## Cut the power and kill, under load: SEED=n CUTS=c KILLS=k, ARGS="--stops 0" and more.
+	$(CARGO) build $(LOCKED) --release --package chirrup --package chirrup-faults
+	@$(TARGET)/release/chirrup-faults --seed $(SEED) --cuts $(CUTS) --kills $(KILLS) $(ARGS)
 
 mutants: mutant ## Break each rule, see which test notices, and write docs/mutants.md anew.
 	CHIRRUP_TEST_WRITE_MUTANTS=1 $(CARGO) test $(LOCKED) --package chirrup --test promises -- --exact --nocapture \

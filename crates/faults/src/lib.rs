@@ -12,4 +12,5 @@ pub mod points;
 pub mod process;
 pub mod report;
 pub mod run;
+mod slow;
 mod stage;

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use chirrup_checker::workload::Size;
 use chirrup_faults::plan::Plan;
 use chirrup_faults::points::Points;
 use chirrup_faults::report::Report;
 use chirrup_faults::run::{Means, RunError, run};
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Breaks a server again and again while the checker chats with it, and judges.
@@ -39,6 +39,9 @@ struct Options {
     /// The server's program; the one beside this if left out.
     #[arg(long)]
     server: Option<PathBuf>,
+    /// A variable of its environment, as NAME=VALUE.
+    #[arg(long, value_parser = variable)]
+    set: Vec<(String, String)>,
     /// A program that dies at named points, `chirrup-mutant`: then a death at each follows.
     #[arg(long)]
     points: Option<PathBuf>,
@@ -61,6 +64,7 @@ async fn main() -> ExitCode {
         tokio::select! {
             // Where no signal can be waited for, there is none to stop by.
             Ok(()) = tokio::signal::ctrl_c() => interrupt.cancel(),
+            Some(()) = terminated() => interrupt.cancel(),
             () = interrupt.cancelled() => {}
         }
     };
@@ -73,14 +77,24 @@ async fn main() -> ExitCode {
     }
 }
 
+async fn terminated() -> Option<()> {
+    signal(SignalKind::terminate()).ok()?.recv().await
+}
+
 async fn broken_and_judged(options: &Options, interrupt: &CancellationToken) -> Result<Report, RunError> {
     let Options { seed, cuts, kills, stops, terms, .. } = *options;
-    let plan = Plan { seed, cuts, kills, stops, terms, stop_for: Duration::from_secs(options.stop_seconds) };
+    let plan = Plan { seed, slow: true, cuts, kills, stops, terms, stop_for: Duration::from_secs(options.stop_seconds) };
     let beside = || std::env::current_exe().map(|this| this.with_file_name("chirrup"));
     let program = options.server.clone().map_or_else(beside, Ok)?;
     let points = options.points.as_ref().map(|program| Points::every(program, seed));
-    let means = Means { program: &program, size: Size::SMALL, history: options.history.as_deref(), tell: |how_far| eprintln!("{how_far}") };
+    let history = options.history.as_deref();
+    let means = Means { program: &program, environment: &options.set, history, tell: |how_far| eprintln!("{how_far}") };
     run(&plan, points.as_ref(), means, interrupt).await
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it is not NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn told(report: &Report) -> ExitCode {

@@ -11,6 +11,8 @@ use chirrup_checker::history::Fault;
 pub struct Plan {
     /// Everything that is random comes from it.
     pub seed: u64,
+    /// Whether somebody falls behind first, as a run needs that counts.
+    pub slow: bool,
     /// Power cuts.
     pub cuts: usize,
     /// Kills with -9 at any moment.
@@ -71,7 +73,7 @@ impl Random {
 mod tests {
     use super::*;
 
-    const PLAN: Plan = Plan { seed: 7, cuts: 20, kills: 50, stops: 2, terms: 3, stop_for: Duration::from_secs(1) };
+    const PLAN: Plan = Plan { seed: 7, slow: true, cuts: 20, kills: 50, stops: 2, terms: 3, stop_for: Duration::from_secs(1) };
 
     #[test]
     fn a_seed_gives_all_that_was_asked_for_in_an_order_of_its_own() {

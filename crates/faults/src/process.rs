@@ -26,10 +26,10 @@ pub const ENDS_WITHIN: Duration = Duration::from_secs(20);
 const LOG_TAIL_LINES: usize = 20;
 
 /// A small store, so that its log is turned over, its tables are written and merged in a short run;
-/// and heartbeats that are soon, since they tell cursors.
+/// and heartbeats that are soon, since they tell cursors, but not so soon that a slow client is cut off.
 const SETTINGS: &[(&str, &str)] = &[
     ("CHIRRUP_LOG_LEVEL", "warn"),
-    ("CHIRRUP_SESSION_HEARTBEAT_MS", "1000"),
+    ("CHIRRUP_SESSION_HEARTBEAT_MS", "5000"),
     ("CHIRRUP_SESSION_MERGE_MS", "20"),
     ("CHIRRUP_STORE_CACHE_BYTES", "262144"),
     ("CHIRRUP_STORE_MEMTABLE_BYTES", "262144"),
@@ -105,15 +105,17 @@ pub struct Server {
     address: SocketAddr,
     admin_address: SocketAddr,
     environment: Vec<(String, String)>,
+    more: Option<(&'static str, String)>,
     process: Option<(Child, BufReader<ChildStdout>)>,
 }
 
 impl Server {
     /// One that keeps its data and its log there; not started yet. `program` understands the flags
-    /// of `chirrup serve`.
-    pub fn new(program: &Path, data: PathBuf, log: PathBuf) -> Self {
+    /// of `chirrup serve`, and finds these variables in its environment, beside a small store's.
+    pub fn new(program: &Path, environment: &[(String, String)], data: PathBuf, log: PathBuf) -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { program: program.to_owned(), data, log, address: any, admin_address: any, environment: Vec::new(), process: None }
+        let (program, environment) = (program.to_owned(), environment.to_vec());
+        Self { program, data, log, address: any, admin_address: any, environment, more: None, process: None }
     }
 
     /// Where clients connect, once it was started: the same for all its lives.
@@ -126,15 +128,10 @@ impl Server {
         self.process.as_ref().and_then(|(child, _)| child.id())
     }
 
-    /// From its next start on its environment has this as well.
-    pub fn set(&mut self, variable: &str, value: &str) {
-        self.environment.push((variable.to_owned(), value.to_owned()));
-    }
-
-    /// From its next start on another program runs, without what was [`Server::set`].
-    pub fn becomes(&mut self, program: &Path) {
+    /// From its next start on this program runs, with one more variable in its environment, if any.
+    pub fn becomes(&mut self, program: &Path, more: Option<(&'static str, String)>) {
         program.clone_into(&mut self.program);
-        self.environment.clear();
+        self.more = more;
     }
 
     /// Starts it and waits until it serves: how long that took.
@@ -175,7 +172,7 @@ impl Server {
         }
         command.args(["serve", "--json", "--data"]).arg(&self.data);
         command.args(["--listen", &self.address.to_string(), "--admin-listen", &self.admin_address.to_string()]);
-        command.envs(SETTINGS.iter().copied()).envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.envs(SETTINGS.iter().copied()).envs(self.environment.iter().cloned()).envs(self.more.clone());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         command.kill_on_drop(true).spawn()
     }

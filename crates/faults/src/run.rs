@@ -20,6 +20,7 @@ use crate::plan::Plan;
 use crate::points::{self, Points};
 use crate::process::ServerError;
 use crate::report::Report;
+use crate::slow;
 use crate::stage::{ACKS_WITHIN, Stage};
 
 /// Pairs of a user and a conversation that are read back after a round.
@@ -64,8 +65,8 @@ pub enum RunError {
 pub struct Means<'m> {
     /// The server's program.
     pub program: &'m Path,
-    /// How much is going on.
-    pub size: Size,
+    /// Variables of its environment, beside a small store's settings.
+    pub environment: &'m [(String, String)],
     /// Where the history is kept as well, for whoever wants to look.
     pub history: Option<&'m Path>,
     /// Is told how far it is.
@@ -86,8 +87,13 @@ pub async fn run(plan: &Plan, points: Option<&Points<'_>>, means: Means<'_>, int
 
 async fn to_the_end(plan: &Plan, points: Option<&Points<'_>>, means: Means<'_>) -> Result<Report, RunError> {
     let recorder = means.history.map_or_else(|| Ok(Recorder::new()), Recorder::to_file)?;
-    let mut stage = Stage::set(means.program, recorder.clone()).await?;
-    let prepared = Workload::prepare(Chirrup::at(stage.server.address()), recorder, plan.seed, means.size).await;
+    let mut stage = Stage::set(means.program, means.environment, recorder.clone()).await?;
+    let chirrup = Chirrup::at(stage.server.address());
+    if plan.slow {
+        (means.tell)("a slow reader falls behind");
+        slow::fall_behind(&chirrup, &recorder, plan.seed).await.map_err(RunError::Prepare)?;
+    }
+    let prepared = Workload::prepare(chirrup, recorder, plan.seed, Size::SMALL).await;
     let mut workload = prepared.map_err(RunError::Prepare)?;
     let rounds = plan.rounds();
     for (n, round) in rounds.iter().enumerate() {

@@ -42,10 +42,10 @@ pub(crate) struct Stage<'p> {
 
 impl<'p> Stage<'p> {
     /// A fresh server that serves.
-    pub(crate) async fn set(program: &'p Path, recorder: Recorder) -> Result<Self, RunError> {
+    pub(crate) async fn set(program: &'p Path, environment: &[(String, String)], recorder: Recorder) -> Result<Self, RunError> {
         let home = tempfile::tempdir()?;
         let place = block_in_place(Place::new)?;
-        let server = Server::new(program, place.path().join("data"), home.path().join("server.log"));
+        let server = Server::new(program, environment, place.path().join("data"), home.path().join("server.log"));
         let mut stage = Self { program, server, place, _home: home, recorder, done: Done::default() };
         stage.start().await?;
         Ok(stage)
@@ -68,8 +68,7 @@ impl<'p> Stage<'p> {
     pub(crate) async fn die_at(&mut self, program: &Path, kill: KillAt) -> Result<(), RunError> {
         self.during(Fault::Kill, async |stage| {
             stage.server.kill().await?;
-            stage.server.becomes(program);
-            stage.server.set(points::VARIABLE, &points::text(kill));
+            stage.server.becomes(program, Some((points::VARIABLE, points::text(kill))));
             let status = match stage.server.start().await {
                 Ok(_) => stage.server.ended().await?,
                 Err(ServerError::Ended { status, .. }) => status,
@@ -79,7 +78,7 @@ impl<'p> Stage<'p> {
                 return Err(RunError::NotThere { point: kill.point.name(), status });
             }
             stage.done.points += 1;
-            stage.server.becomes(stage.program);
+            stage.server.becomes(stage.program, None);
             stage.start().await
         })
         .await?;
