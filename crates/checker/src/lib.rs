@@ -2,9 +2,11 @@
 //! protocol, writes down everything that was asked, answered and seen, and judges that history
 //! afterwards.
 //!
-//! Must not know: anything of the server's code, nor of our client's. [`history`] and
-//! [`adapter`] do not know the protocol either: another chat server is judged through another
-//! [`adapter::Adapter`].
+//! [`workload`] asks through an [`adapter`], of which [`chirrup`] is one; [`probe`] writes down what is
+//! asked and seen as a [`history`]; [`judge`] judges it.
+//!
+//! Must not know: anything of the server's code, nor of our client's. Only [`chirrup`] knows the
+//! protocol: another chat server is judged through another [`adapter::Adapter`].
 
 pub mod adapter;
 pub mod chirrup;

@@ -154,3 +154,40 @@ impl State {
         self.history.records.push(record);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::words::Kind;
+    use super::*;
+
+    #[test]
+    fn what_is_written_down_is_in_order_and_in_the_file_as_well() {
+        let path = std::env::temp_dir().join(format!("chirrup-checker-{}.jsonl", std::process::id()));
+        let recorder = Recorder::to_file(&path).unwrap();
+        let on = recorder.connection();
+        for n in 0..3 {
+            let op = recorder.invoke(on, Act::Read { conversation: "c".into(), seq: n });
+            recorder.note(What::Ok { op, seq: n, conversation: None, duplicate: false });
+        }
+        let fault = recorder.fault(Fault::Cut);
+        recorder.healed(fault);
+        let history = recorder.history().unwrap();
+        assert_eq!((history.records.len(), recorder.acked()), (8, 3));
+        assert!(history.records.windows(2).all(|pair| pair[0].at <= pair[1].at));
+        let kept = History::read(io::BufReader::new(File::open(&path).unwrap()));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(kept.unwrap(), history);
+    }
+
+    #[test]
+    fn an_event_that_many_see_is_kept_once_and_one_that_differs_by_itself() {
+        let recorder = Recorder::new();
+        let (c, d): (Name, Name) = ("c".into(), "d".into());
+        let event = |kind| Event { seq: 1, author: None, key: None, time: None, kind };
+        let first = recorder.shared(&c, event(Kind::Hidden));
+        assert!(Arc::ptr_eq(&first, &recorder.shared(&c, event(Kind::Hidden))));
+        assert!(!Arc::ptr_eq(&first, &recorder.shared(&d, event(Kind::Hidden))));
+        let other = recorder.shared(&c, event(Kind::Deleted { target: 1 }));
+        assert_eq!((&*first, &*other), (&event(Kind::Hidden), &event(Kind::Deleted { target: 1 })));
+    }
+}

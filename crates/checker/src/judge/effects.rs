@@ -87,8 +87,8 @@ pub(super) fn creations(logs: &BTreeMap<&Name, Log<'_>>, verdict: &mut Verdict) 
 
 /// When an effect was asked for first, and acked first.
 fn times(run: &Run<'_>, entry: &Entry<'_>) -> Option<(At, At)> {
-    let (author, key) = (entry.event.author.as_ref()?, entry.event.key.as_ref()?);
-    let tries = || run.of_key(author, key).filter(|t| !t.failed());
+    let tries = run.of_event(entry.event);
+    let tries = || tries.iter().filter(|t| !t.failed());
     let acked = tries().filter(|t| t.acked().is_some()).map(|t| t.settled).min().unwrap_or(At::MAX);
     Some((tries().map(|t| t.invoked).min()?, acked))
 }

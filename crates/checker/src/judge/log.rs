@@ -22,8 +22,8 @@ pub(super) struct Entry<'a> {
 pub(super) struct Log<'a> {
     pub(super) conversation: &'a Name,
     pub(super) entries: BTreeMap<Seq, Entry<'a>>,
-    /// By whom, and under which key, what is there was sent.
-    keys: HashMap<&'a str, HashSet<&'a str>>,
+    /// By whom, and under which key, what is there was sent; its body, where the server tells no key.
+    ids: HashMap<&'a str, HashSet<&'a str>>,
     /// By message: the event that deleted it, and when somebody knew first.
     deletions: HashMap<Seq, (Seq, At)>,
     /// By message: its edits, ascending.
@@ -73,7 +73,7 @@ impl<'a> Log<'a> {
         let mut log = Self {
             conversation,
             entries: BTreeMap::new(),
-            keys: HashMap::new(),
+            ids: HashMap::new(),
             deletions: HashMap::new(),
             edits: HashMap::new(),
             reactions: HashMap::new(),
@@ -87,8 +87,8 @@ impl<'a> Log<'a> {
             log.enter(run, &sight, verdict);
         }
         for event in log.entries.values().map(|entry| entry.event) {
-            if let (Some(author), Some(key)) = (&event.author, &event.key) {
-                log.keys.entry(author).or_default().insert(key);
+            if let (Some(author), Some(id)) = (&event.author, event.key.as_ref().or(body(event))) {
+                log.ids.entry(author).or_default().insert(id);
             }
         }
         log.learn_of_acks(run);
@@ -199,9 +199,10 @@ impl<'a> Log<'a> {
         later.checked_sub(1).map_or(0, |last| self.heads[last].1)
     }
 
-    /// Whether what a user sent under a key is there.
-    pub(super) fn has(&self, user: &str, key: &str) -> bool {
-        self.keys.get(user).is_some_and(|keys| keys.contains(key))
+    /// Whether what a user sent is there: under its key or, where the server tells none, by its body.
+    pub(super) fn has(&self, t: &Try<'_>) -> bool {
+        let ids = [t.act.key(), t.act.body()].into_iter().flatten();
+        self.ids.get(&**t.user).is_some_and(|known| ids.into_iter().any(|id| known.contains(&**id)))
     }
 
     /// What concerns this user's membership.

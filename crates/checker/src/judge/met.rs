@@ -44,7 +44,7 @@ fn of_key(logs: &BTreeMap<&Name, Log<'_>>, tries: &[&Try<'_>], read_back: bool, 
 /// Whether the effect of a try is there, by whatever try it came.
 fn is_there(logs: &BTreeMap<&Name, Log<'_>>, t: &Try<'_>) -> bool {
     let Some(log) = t.conversation.and_then(|conversation| logs.get(conversation)) else { return false };
-    t.act.key().is_some_and(|key| log.has(t.user, key))
+    log.has(t)
 }
 
 fn of_try(run: &Run<'_>, logs: &BTreeMap<&Name, Log<'_>>, t: &Try<'_>, verdict: &mut Verdict) {

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::log::body;
 use super::verdict::{Rule, Violation};
-use crate::history::{Act, At, ConnectionId, Fault, History, Name, OpId, Record, Seq, What};
+use crate::history::{Act, At, ConnectionId, Event, Fault, History, Name, OpId, Record, Seq, What};
 
 /// Time that presence may take, unless the history says otherwise: two heartbeats of 25 s and 5 s.
 const PRESENCE_WITHIN_MS: u64 = 55_000;
@@ -195,6 +196,16 @@ impl<'a> Run<'a> {
     /// Tries that say this.
     pub(super) fn of_body(&self, body: &str) -> impl Iterator<Item = &Try<'a>> {
         self.bodies.get(body).into_iter().flatten().map(|n| &self.tries[*n])
+    }
+
+    /// Tries whose effect an event may be: by its key or, where the server tells none, by its body.
+    pub(super) fn of_event(&self, event: &Event) -> Vec<&Try<'a>> {
+        let Some(author) = &event.author else { return Vec::new() };
+        match (&event.key, body(event)) {
+            (Some(key), _) => self.of_key(author, key).collect(),
+            (None, Some(body)) => self.of_body(body).filter(|t| t.user == author).collect(),
+            (None, None) => Vec::new(),
+        }
     }
 
     /// Tries by user and key.
