@@ -86,3 +86,34 @@ pub(crate) fn fold(state: &mut Server, event: &Event) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(n: usize) -> UserId {
+        UserId([n as u8; 16])
+    }
+
+    #[test]
+    fn r15_the_first_code_is_valid_for_a_day() {
+        let code = Hash([1; 32]);
+        let made = step(&Server::default(), None, 1_000, &Action::MakeFirstCode { code }).unwrap();
+        let [Draft { fact: Fact::FirstCodeMade { expires, .. }, .. }] = made.events.as_slice() else { panic!("{made:?}") };
+        assert_eq!(*expires, 1_000 + FIRST_CODE_MS);
+        let server = Server { administrators: Vec::new(), code: Some((code, *expires)) };
+        let redeem = |now| step(&server, Some(user(1)), now, &Action::RedeemFirstCode { code }).map(|step| step.events.len());
+        assert_eq!((redeem(expires - 1), redeem(*expires)), (Ok(1), Err(Refusal::CodeInvalid)));
+    }
+
+    #[test]
+    fn a_server_has_so_many_administrators() {
+        let add = |administrators: usize, user: UserId| {
+            let server = Server { administrators: (0..administrators).map(self::user).collect(), code: None };
+            step(&server, Some(self::user(0)), 0, &Action::SetAdministrator { user, administrator: true }).map(|step| step.events.len())
+        };
+        assert_eq!(add(ADMINISTRATORS_MAX - 1, user(200)), Ok(1));
+        assert_eq!(add(ADMINISTRATORS_MAX, user(200)), Err(Refusal::TooManyAdministrators(ADMINISTRATORS_MAX as u32)));
+        assert_eq!(add(ADMINISTRATORS_MAX, user(7)), Ok(0), "who is one already takes no place");
+    }
+}

@@ -5,7 +5,7 @@ use chirrup_core::conversation::Action as Asked;
 use chirrup_core::event::{Form, History, Leaver, Text};
 use chirrup_core::hash::Hash;
 use chirrup_core::ids::{ConversationId, UserId};
-use chirrup_core::limits::{EDITS_MAX, MEMBERS_MAX, REACTIONS_MAX};
+use chirrup_core::limits::{EDITS_MAX, MEMBERS_MAX, REACTION_USERS_MAX, REACTIONS_MAX};
 use chirrup_core::refusal::Refusal;
 use chirrup_core::{name, server};
 use proptest::prelude::*;
@@ -108,8 +108,12 @@ impl Group {
     }
 
     fn ask(&mut self, action: Asked) -> Result<usize, Refusal> {
+        self.ask_by(user(0), action)
+    }
+
+    fn ask_by(&mut self, user: UserId, action: Asked) -> Result<usize, Refusal> {
         self.1 += 1;
-        self.0.ask(origin(user(0), self.1, 0), Action::Conversation(action)).map(<[_]>::len)
+        self.0.ask(origin(user, self.1, 0), Action::Conversation(action)).map(<[_]>::len)
     }
 
     fn say(&mut self) -> u64 {
@@ -144,6 +148,23 @@ fn a_message_has_so_many_emoji() {
     }
     assert_eq!(group.ask(Asked::React { target, emoji: "0".into(), add: false }), Ok(1));
     assert_eq!(group.ask(Asked::React { target, emoji: "new".into(), add: true }), Ok(1));
+}
+
+#[test]
+fn so_many_are_named_under_an_emoji_and_all_are_counted() {
+    let all = REACTION_USERS_MAX as u8 + 10;
+    let mut group = Group::new((1..all).map(user).collect());
+    let target = group.say();
+    let put = |group: &mut Group, who: u8, add: bool| {
+        assert_eq!(group.ask_by(user(who), Asked::React { target, emoji: "x".into(), add }), Ok(1));
+        let reaction = group.0.record(target).fold.as_ref().and_then(|fold| fold.reactions.first()).expect("somebody is left").clone();
+        (reaction.count, reaction.users.len())
+    };
+    for who in 0..all {
+        let counted = usize::from(who) + 1;
+        assert_eq!(put(&mut group, who, true), (counted as u64, counted.min(REACTION_USERS_MAX)));
+    }
+    assert_eq!(put(&mut group, 0, false), (u64::from(all) - 1, REACTION_USERS_MAX - 1));
 }
 
 #[test]

@@ -26,3 +26,22 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_survive_their_texts_and_other_texts_lead_nowhere() {
+        for key in [&b""[..], b"key", &[0xff; 255]] {
+            assert_eq!(decode(&encode(key)).as_deref(), Some(key));
+        }
+        let other_version = URL_SAFE_NO_PAD.encode([VERSION + 1, 7]);
+        for text in ["", "%", "AQ==", &other_version] {
+            assert_eq!(decode(text), None, "{text}");
+        }
+        let longest = CHARS_MAX / 4 * 3 - 1;
+        assert_eq!(decode(&encode(&vec![7; longest])).map(|key| key.len()), Some(longest));
+        assert_eq!(decode(&encode(&vec![7; longest + 1])), None, "longer than any key that was given out");
+    }
+}
