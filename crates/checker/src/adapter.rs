@@ -146,7 +146,7 @@ pub enum Push {
         /// It.
         event: Event,
     },
-    /// One is a member of this conversation from now on.
+    /// One is a member of this conversation from now on; what was before is to be pulled.
     Added(Name),
     /// Nothing of this conversation is one's own to see any more.
     Removed(Name),

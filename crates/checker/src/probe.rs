@@ -296,7 +296,8 @@ impl Pushes {
             Push::Presence(presence) => self.recorder.note(What::Presence { on, asked: None, presence: presence.clone() }),
             Push::Broken(said) => self.recorder.note(What::Broken { on, said: said.clone() }),
             Push::Removed(conversation) => self.recorder.note(What::Removed { on, conversation: conversation.clone() }),
-            Push::Added(_) | Push::Reconnect(_) => {}
+            Push::Added(conversation) => self.recorder.note(What::Added { on, conversation: conversation.clone() }),
+            Push::Reconnect(_) => {}
         }
         Some(push)
     }

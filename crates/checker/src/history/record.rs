@@ -113,6 +113,14 @@ pub enum What {
         /// It.
         event: Arc<Event>,
     },
+    /// The reader was told that they are a member of a conversation from now on: what was before is
+    /// to be pulled.
+    Added {
+        /// Where.
+        on: ConnectionId,
+        /// Which.
+        conversation: Name,
+    },
     /// The reader was told that nothing of a conversation is theirs to see any more: if they come
     /// back, it is told anew.
     Removed {

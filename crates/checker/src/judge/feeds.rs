@@ -61,7 +61,7 @@ impl<'a> Feeds<'_, 'a> {
             }
             What::ListedAll { on } => self.listed_all(record, *on, verdict),
             What::Live { on, conversation, event } => self.live(record, *on, conversation, event, verdict),
-            What::Removed { on, conversation } => {
+            What::Added { on, conversation } | What::Removed { on, conversation } => {
                 let feed = self.feeds.entry(*on).or_default();
                 feed.last.remove(conversation);
                 feed.base.remove(conversation);
