@@ -5,6 +5,7 @@ mod common;
 
 use std::time::Duration;
 
+use chirrup_server::limits::{HTTP_BODY_BYTES_MAX, HTTP_HEADER_BYTES_MAX};
 use common::{PATIENCE, Server, client_id};
 use futures_util::SinkExt as _;
 use serde_json::{Value, json};
@@ -219,14 +220,37 @@ async fn http_answers_beside_the_websocket() {
     assert!(absent.starts_with("HTTP/1.1 404") && absent.contains("application/problem+json"), "{absent}");
     let plain = http(public, &get("/v1/ws")).await;
     assert!(plain.starts_with("HTTP/1.1 400") && plain.contains("\"code\":\"bad_request\""), "{plain}");
-    let giant = format!("GET / HTTP/1.1\r\nHost: here\r\nX-Large: {}\r\n\r\n", "x".repeat(100_000));
-    assert!(http(public, &giant).await.starts_with("HTTP/1.1 431"));
+    let with_header = |bytes: usize| format!("GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\nX-Large: {}\r\n\r\n", "x".repeat(bytes));
+    for (bytes, answer) in
+        [(HTTP_HEADER_BYTES_MAX - 1_024, "HTTP/1.1 200"), (HTTP_HEADER_BYTES_MAX, "HTTP/1.1 431"), (100_000, "HTTP/1.1 431")]
+    {
+        assert!(http(public, &with_header(bytes)).await.starts_with(answer), "{bytes}");
+    }
     for path in ["/livez", "/readyz"] {
         assert!(http(admin, &get(path)).await.starts_with("HTTP/1.1 200"), "{path}");
     }
     let metrics = http(admin, &get("/metrics")).await;
     assert!(metrics.contains("# TYPE chirrup_commit_microseconds histogram\n"), "{metrics}");
     assert!(http(admin, &get("/v1/ws")).await.starts_with("HTTP/1.1 404"));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_on_the_administration_address_is_small() {
+    let server = Server::start(&[]).await;
+    let secret = std::fs::read_to_string(server.dir.path().join("admin.token")).expect("the secret");
+    let order = |padding: usize| {
+        let body = format!(r#"{{{}"dir":"not/from/the/root"}}"#, " ".repeat(padding));
+        let length = body.len();
+        let head = "POST /backup HTTP/1.1\r\nHost: here\r\nConnection: close";
+        (length, format!("{head}\r\nAuthorization: Bearer {secret}\r\nContent-Length: {length}\r\n\r\n{body}"))
+    };
+    let (bare, _) = order(0);
+    for (more, why) in [(0, "dir must begin at the root"), (1, "too long")] {
+        let (length, request) = order(HTTP_BODY_BYTES_MAX - bare + more);
+        let answer = http(server.info.admin_address, &request).await;
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains(why), "{length}: {answer}");
+    }
     server.stop().await;
 }
 

@@ -212,6 +212,22 @@ fn typing_reaches_the_others_and_comes_from_members_only() {
 }
 
 #[test]
+fn in_a_great_crowd_nobody_is_told_of_typing() {
+    let mut bench = Bench::new();
+    let (_own, peer) = (bench.connect(1, 1), bench.connect(2, 2));
+    for id in 3..=TYPING_LISTENERS_MAX as u64 {
+        bench.connect(id, 2);
+    }
+    bench.publish(1, vec![created(&[1, 2], History::Full)]);
+    bench.router.typing(1, conversation(1), true, 10_000);
+    assert_eq!(peer.drain().len(), 2, "what made the conversation, and that somebody writes");
+    bench.connect(TYPING_LISTENERS_MAX as u64 + 1, 2);
+    bench.subscribe(TYPING_LISTENERS_MAX as u64 + 1, 1, Intervals::everything(), 1);
+    bench.router.typing(1, conversation(1), true, 20_000);
+    assert_eq!(peer.drain(), []);
+}
+
+#[test]
 fn receipts_go_to_all_in_small_conversations_and_to_oneself_in_large_ones() {
     let mut bench = Bench::new();
     let (own, peer) = (bench.connect(1, 1), bench.connect(2, 2));
