@@ -49,7 +49,7 @@ fn report(name: &str, plan: &Plan, points: Option<&Points<'_>>) -> Result<Report
 /// One run that all short tests look at.
 fn short() -> &'static Report {
     static REPORT: OnceLock<Result<Report, String>> = OnceLock::new();
-    REPORT.get_or_init(|| report("short", &SHORT, None)).as_ref().unwrap()
+    REPORT.get_or_init(|| report("short", &SHORT, None)).as_ref().unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Whether so much was done as the plan says.
