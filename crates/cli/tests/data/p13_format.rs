@@ -11,8 +11,8 @@ use chirrup_store::embedded::{EmbeddedKv, EmbeddedOptions, FORMAT};
 use serde_json::{Value, json};
 
 use crate::log;
-use crate::raw::{User, server};
-use crate::support::{Server, end, output, workspace};
+use crate::raw::{Connection, User, server};
+use crate::support::{PASSWORD, Server, end, output, workspace};
 use crate::world::World;
 
 /// The store directory of a server that was killed, with rows in tables and in the log.
@@ -71,6 +71,11 @@ async fn keep(dir: &Path) {
     fs::write(dir.join(KNOWN), format!("{known:#}\n")).unwrap();
 }
 
+/// A client id that nothing that is kept was sent under: the process that sent it counted from 1, too.
+fn unused_id(n: u64) -> String {
+    format!("01936b2e-8f3c-7c4e-b1a2-f{n:011x}")
+}
+
 /// Puts what is kept in the place of a server's data.
 fn unpack(server: &mut Server, dir: &Path) {
     server.kill();
@@ -97,15 +102,17 @@ async fn p13_data_of_every_format_that_is_kept_opens_and_reads_equal() {
         server.start_again();
         unpack(&mut server, &dir);
         server.start_again();
-        for token in known["tokens"].as_array().unwrap() {
+        for (n, token) in (0..).zip(known["tokens"].as_array().unwrap()) {
             let device = User { id: String::new(), device: String::new(), token: token.as_str().unwrap().to_owned() };
             let mut connection = device.on(&server).await;
             let conversation = known["conversations"][0].as_str().unwrap();
             assert!(log::history(&mut connection, conversation).await.len() > MESSAGES, "the messages are there");
             let head = log::events(&mut connection, conversation).await.len() as u64;
-            assert_eq!(connection.send(conversation, "and on").await, head + 1);
+            let send = json!({"client_id": unused_id(n), "conversation": conversation, "text": "and on"});
+            assert_eq!(connection.ok("send", send).await["seq"], head + 1);
         }
-        User::log_in(&server, "ana").await;
+        let mut connection = Connection::open(server.address).await.unwrap();
+        connection.ok("log_in", json!({"client_id": unused_id(99), "name": "ana", "password": PASSWORD})).await;
         server.stop();
     }
 }
