@@ -29,7 +29,7 @@ test: check-fmt clippy deny tidy mutant ## Everything that must hold: format, li
 	$(CARGO) test $(LOCKED) --workspace
 
 test-long: test ## The same, then many more random cases and the tests that take long.
-	PROPTEST_CASES=20000 $(CARGO) test $(LOCKED) --workspace --release -- --include-ignored
+	PROPTEST_CASES=20000 CHIRRUP_DAMAGES=2000 $(CARGO) test $(LOCKED) --workspace --release -- --include-ignored
 
 bench: setup ## Measure, beside floors of this machine: ARGS="--quick", ARGS="--json", ARGS="--only sends".
 	$(CARGO) build $(LOCKED) --release --package chirrup --package chirrup-bench

@@ -22,6 +22,9 @@ pub enum Answer {
     Conflict,
     /// Nothing happened and nothing will of this try: the store has no room. To be tried later.
     StorageFull,
+    /// Nothing happened and nothing will of this try: the store takes nothing until it is opened
+    /// anew. To be tried after that.
+    StorageFailed,
     /// Nothing happened: what it needs could not be read. Why, for the log. To be tried later.
     Failed(String),
     /// It is not known whether it took effect. To be tried again under the same client id.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chirrup_store::embedded::file::is_no_room;
 use chirrup_store::embedded::{EmbeddedKv, OpenError};
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpSocket};
@@ -155,7 +156,13 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let (machine, kv) = open(&config, Arc::clone(&metrics)).await?;
         let serve_file = ServeFile { address, admin_address, tls: acceptor.is_some(), pid: std::process::id() };
-        write_files(&config.server.data_dir, &secret, &serve_file)?;
+        match write_files(&config.server.data_dir, &secret, &serve_file) {
+            // On a full disk there is reading and deleting all the same.
+            Err(ServeError::DataDir { path, source }) if is_no_room(&source) => {
+                tracing::warn!(path = %path.display(), "no room: commands of the operator do not find the server until its next start");
+            }
+            written => written?,
+        }
         let context = Arc::new(Context::new(machine, metrics, &config));
         let gateway = Gateway::new(Arc::clone(&context), config.clone(), acceptor);
         let (no_more, end) = (CancellationToken::new(), CancellationToken::new());

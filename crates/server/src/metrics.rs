@@ -112,6 +112,10 @@ pub struct Metrics {
     batch_events: Histogram,
     commit_us: Histogram,
     commit_longest_us: AtomicU64,
+    /// Whether the store refuses what takes room.
+    pub store_full: Gauge,
+    /// Whether the store has failed, and takes nothing.
+    pub store_stopped: Gauge,
     /// Bytes that the store keeps in memory for itself.
     pub store_cache_bytes: Gauge,
 }
@@ -141,6 +145,8 @@ impl Default for Metrics {
             batch_events: Histogram::new(EVENTS),
             commit_us: Histogram::new(MICROSECONDS),
             commit_longest_us: AtomicU64::new(0),
+            store_full: Gauge::default(),
+            store_stopped: Gauge::default(),
             store_cache_bytes: Gauge::default(),
         }
     }
@@ -209,6 +215,8 @@ impl Metrics {
         text.histogram("chirrup_commit_microseconds", "Time of a commit", &self.commit_us);
         let longest = self.commit_longest_us.load(Ordering::Relaxed);
         text.gauge("chirrup_commit_longest_microseconds", "Longest commit since the start", longest);
+        text.gauge("chirrup_store_full", "1 while the store refuses what takes room", self.store_full.get());
+        text.gauge("chirrup_store_stopped", "1 when the store has failed, and takes nothing", self.store_stopped.get());
         text.gauge("chirrup_store_cache_bytes", "Bytes that the store keeps in memory", self.store_cache_bytes.get());
         let outside = heap_bytes.saturating_sub(self.store_cache_bytes.get());
         text.gauge("chirrup_heap_live_bytes", "Live heap outside the store's cache", outside);

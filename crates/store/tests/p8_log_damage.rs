@@ -165,9 +165,7 @@ fn p8_a_segment_that_is_missing_short_or_swapped_is_refused() {
         let end = frames(segment).pop().unwrap().end;
         for keep in [0, 100, FIRST_FRAME, end / 2] {
             let (copy, path) = changed(&dir, segment, |bytes| bytes.truncate(keep));
-            if place + 1 < all.len() || keep < FIRST_FRAME {
-                assert_eq!(damage(open(copy.path())).0, path, "cut at {keep}");
-            }
+            assert_eq!(damage(open(copy.path())).0, path, "cut at {keep}");
         }
 
         let other = &all[(place + 1) % all.len()];

@@ -200,7 +200,7 @@ impl Drop for Server {
 }
 
 /// The program, free of settings of whoever runs the tests.
-fn program() -> Command {
+pub(crate) fn program() -> Command {
     clean(env!("CARGO_BIN_EXE_chirrup").as_ref())
 }
 
@@ -242,7 +242,7 @@ fn build_mutant() -> PathBuf {
 }
 
 /// The first line that a process prints, waited for within limits; empty if it ends without one.
-fn first_line(stdout: ChildStdout) -> (String, ChildStdout) {
+pub(crate) fn first_line(stdout: ChildStdout) -> (String, ChildStdout) {
     let (told, line) = mpsc::sync_channel(1);
     std::thread::spawn(move || {
         let mut reader = BufReader::new(stdout);

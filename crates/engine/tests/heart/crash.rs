@@ -136,7 +136,7 @@ impl Run {
         for (n, answer) in sent.into_iter().zip(&answers) {
             match answer {
                 Answer::Decided { outcome, .. } => self.asked[n].settled = Some(outcome.clone()),
-                Answer::StorageFull | Answer::Unknown | Answer::Failed(_) => retried.push_back(n),
+                Answer::StorageFull | Answer::StorageFailed | Answer::Unknown | Answer::Failed(_) => retried.push_back(n),
                 Answer::Conflict => prop_assert!(false, "a conflict of {:?}", self.asked[n].by),
             }
         }
@@ -144,7 +144,7 @@ impl Run {
             match answers.last().expect("it was sent") {
                 Answer::Decided { outcome, duplicate: true } if !other => prop_assert_eq!(Some(outcome), self.asked[n].settled.as_ref()),
                 Answer::Conflict if other => {}
-                Answer::StorageFull | Answer::Unknown | Answer::Failed(_) => {}
+                Answer::StorageFull | Answer::StorageFailed | Answer::Unknown | Answer::Failed(_) => {}
                 answer => prop_assert!(false, "{answer:?} of {:?}, sent again, other body: {other}", self.asked[n].by),
             }
         }

@@ -17,6 +17,8 @@ use crate::machine::{Stale, Status};
 
 /// How often a full disk is worth another try, in milliseconds.
 const FULL_RETRY_MS: u64 = 5_000;
+/// How often a store that has failed is worth another try, in milliseconds.
+const FAILED_RETRY_MS: u64 = 60_000;
 
 /// A change that was checked.
 pub(super) struct Change {
@@ -68,7 +70,7 @@ impl Change {
             generation = Some(context.machine.generation());
             if in_order().is_err() {
                 // As if it had been among those that were refused.
-                return (submission.answer)(Answer::StorageFull);
+                return (submission.answer)(context.machine.not_taken());
             }
         }
     }
@@ -98,15 +100,17 @@ pub(super) fn takes_rows(status: &Status) -> Result<(), Error> {
     match status {
         Status::Serving => Ok(()),
         Status::Full(_) => Err(full()),
-        Status::ReadOnly(_) => {
-            Err(Error::after(Code::StorageFailed, "the store has failed: the server only reads until its operator has looked", 60_000))
-        }
+        Status::ReadOnly(_) => Err(failed()),
         Status::Stopping => Err(Error::new(Code::ShuttingDown, "the server is about to stop")),
     }
 }
 
 fn full() -> Error {
     Error::after(Code::StorageFull, "the server has no room on its disk: reading and deleting go on", FULL_RETRY_MS)
+}
+
+fn failed() -> Error {
+    Error::after(Code::StorageFailed, "the store has failed: the server only reads until its operator has looked", FAILED_RETRY_MS)
 }
 
 /// Has a command decided and waits for it.
@@ -123,6 +127,7 @@ fn outcome(answer: Answer) -> Result<Done, Error> {
         Answer::Decided { outcome: Outcome::Refused(refusal), .. } => Err(refusal.into()),
         Answer::Conflict => Err(Error::new(Code::ClientIdConflict, "this client id was used for another request")),
         Answer::StorageFull => Err(full()),
+        Answer::StorageFailed => Err(failed()),
         Answer::Failed(why) => {
             tracing::error!(%why, "a command could not be decided");
             Err(Error::new(Code::Internal, "the server cannot read what it has stored"))
@@ -172,6 +177,7 @@ mod tests {
         assert_eq!(code(Answer::Decided { outcome: refused, duplicate: false }), Err(Code::NotAMember));
         assert_eq!(code(Answer::Conflict), Err(Code::ClientIdConflict));
         assert_eq!(code(Answer::StorageFull), Err(Code::StorageFull));
+        assert_eq!(code(Answer::StorageFailed), Err(Code::StorageFailed));
         assert_eq!(code(Answer::Failed("why".into())), Err(Code::Internal));
         assert_eq!(code(Answer::Unknown), Err(Code::Unknown));
     }

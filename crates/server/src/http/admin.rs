@@ -9,6 +9,7 @@ use chirrup_core::hash::Hash;
 use chirrup_core::server;
 use chirrup_engine::batch::Answer as Decision;
 use chirrup_engine::views::Views;
+use chirrup_store::kv;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
@@ -93,6 +94,9 @@ impl Admin {
     fn metrics(&self) -> Answer {
         let (metrics, machine) = (&self.context.metrics, &self.context.machine);
         metrics.queue.set(machine.waiting() as u64);
+        let store = machine.kv().status();
+        metrics.store_full.set(matches!(store, kv::Status::Full(_)).into());
+        metrics.store_stopped.set(matches!(store, kv::Status::Stopped(_)).into());
         metrics.store_cache_bytes.set(machine.kv().cache_bytes());
         metrics.sessions.set(machine.router().connections() as u64);
         answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics.render(heap::live_bytes()))

@@ -46,7 +46,7 @@ pub(super) fn run(shared: &Arc<Shared>, jobs: &Receiver<Job>) {
                 if generation == shared.generation.load(Ordering::Acquire) {
                     decided(shared, number, batch);
                 } else {
-                    refuse(batch, &Answer::StorageFull);
+                    refuse(batch, &shared.not_taken());
                 }
             }
             Job::Rows(rows, done) => {

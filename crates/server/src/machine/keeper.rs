@@ -27,12 +27,14 @@ const FLUSH_MAX: usize = 4_096;
 pub(super) fn run(shared: &Arc<Shared>, jobs: &SyncSender<Job>, merge: Duration, at_rest: &SyncSender<()>) {
     let mut notes = VecDeque::new();
     let mut flushed = edge::instant();
+    let mut health = Health { store: kv::Status::Ready, unread: None };
     // What the last run left is looked at now.
     shared.keeper.ring();
     loop {
         shared.keeper.wait(PATIENCE.min(merge));
         let stopping = shared.stopping.load(Ordering::Acquire);
-        send_effects(shared);
+        health.look(shared);
+        send_effects(shared, &mut health);
         if shared.kv.status() != kv::Status::Ready || lock(&shared.effects).is_idle() {
             // Heard once, at the start.
             let _ = at_rest.try_send(());
@@ -50,11 +52,43 @@ pub(super) fn run(shared: &Arc<Shared>, jobs: &SyncSender<Job>, merge: Duration,
     }
 }
 
+/// What the operator was told, so that they are told what changes, and not the same again and again.
+struct Health {
+    store: kv::Status,
+    /// Why effects cannot be read, if so.
+    unread: Option<String>,
+}
+
+impl Health {
+    /// Tells how the store is, if that is another thing than before.
+    fn look(&mut self, shared: &Shared) {
+        let store = shared.kv.status();
+        // How much room there is changes all the time.
+        if std::mem::discriminant(&store) == std::mem::discriminant(&self.store) {
+            return;
+        }
+        match &store {
+            kv::Status::Ready => tracing::warn!("the store takes everything again"),
+            kv::Status::Full(why) => tracing::warn!(%why, "the disk is full: only reading and deleting go on"),
+            kv::Status::Stopped(why) => tracing::error!(%why, "the store has failed: only reading goes on, until a restart"),
+        }
+        self.store = store;
+    }
+
+    /// Tells why effects cannot be read, unless that was told last.
+    fn effects_read(&mut self, error: Option<String>) {
+        if let Some(error) = error.as_ref().filter(|_| error != self.unread) {
+            tracing::error!(%error, "effects cannot be read; they are tried again");
+        }
+        self.unread = error;
+    }
+}
+
 fn due(since: Instant, interval: Duration) -> bool {
     edge::since(since) >= interval
 }
 
-fn send_effects(shared: &Shared) {
+fn send_effects(shared: &Shared, health: &mut Health) {
     let mut effects = lock(&shared.effects);
     loop {
         match effects.next(&*shared.kv, || shared.stamps.next()) {
@@ -64,11 +98,8 @@ fn send_effects(shared: &Shared) {
                     return;
                 }
             }
-            Ok(None) => return,
-            Err(error) => {
-                tracing::error!(%error, "effects cannot be read; they are tried again");
-                return;
-            }
+            Ok(None) => return health.effects_read(None),
+            Err(error) => return health.effects_read(Some(error.to_string())),
         }
     }
 }
@@ -100,7 +131,10 @@ fn flush(shared: &Arc<Shared>, jobs: &SyncSender<Job>, notes: &mut VecDeque<Comm
         let result = commit(jobs, rows);
         let ok = result.is_ok();
         lock(&shared.presence).activity_stored(ok);
-        if let Err(error) = result {
+        // Why nothing is written at all is told once.
+        if let Err(error) = result
+            && shared.kv.status() == kv::Status::Ready
+        {
             tracing::error!(%error, "positions were not written; they are tried again");
         }
         for (user, positions) in shared.positions.flushed(flush, ok, &mut lock(&shared.router)) {

@@ -118,6 +118,14 @@ impl Shared {
         }
     }
 
+    /// The answer to what was not even tried, because something before it was not committed.
+    fn not_taken(&self) -> Answer {
+        match self.kv.status() {
+            kv::Status::Stopped(_) => Answer::StorageFailed,
+            kv::Status::Ready | kv::Status::Full(_) => Answer::StorageFull,
+        }
+    }
+
     /// Lets watchers know who came and went.
     fn tell_presence(&self, now_ms: Time) {
         let mut presence = lock(&self.presence);
@@ -188,6 +196,11 @@ impl Machine {
     /// Puts a command in if there is room now.
     pub fn try_push(&self, submission: Submission) -> Result<(), Full> {
         self.shared.intake.try_push(submission)
+    }
+
+    /// The answer to what is not even tried, because something before it was not committed.
+    pub fn not_taken(&self) -> Answer {
+        self.shared.not_taken()
     }
 
     /// Rises whenever waiting commands were refused because a batch was not committed.
@@ -300,9 +313,9 @@ fn run(shared: &Arc<Shared>, mut runner: Runner, jobs: &SyncSender<Job>) {
             // What these commands would stand on is gone, and so is the order of their senders.
             runner.reset();
             for submission in submissions {
-                (submission.answer)(Answer::StorageFull);
+                (submission.answer)(shared.not_taken());
             }
-            shared.intake.refuse_all(now, &Answer::StorageFull);
+            shared.intake.refuse_all(now, &shared.not_taken());
             generation = now;
             continue;
         }

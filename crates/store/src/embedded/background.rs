@@ -41,9 +41,10 @@ impl Engine {
     /// Does what is due. `false` if something must be tried again.
     fn keep_in_order(&self) -> Result<bool, String> {
         let flushed = self.flush_all()?;
-        self.segments.trim(self.trees.oldest_needed()).map_err(|error| format!("failed to trim the log: {error}"))?;
+        but_for_room(self.segments.trim(self.trees.oldest_needed()), "trim the log")?;
         self.work.tell_done();
-        if self.room.may_merge_again() {
+        let in_order = flushed && !self.room.lacks_reserve() && self.room.check().is_ok();
+        if self.room.may_merge_again(in_order) {
             self.abort.throw_for_room(false);
             self.ask_compact_all();
         }

@@ -9,10 +9,13 @@
 //!
 //! All numbers are little endian. The hash is xxh3-64 over the header before it and the payload.
 //! The salt is that of the segment, so a frame that strayed from another place, or that somebody
-//! hid in a value, is not taken for one. Must not know: files.
+//! hid in a value, is not taken for one. Must not know: which files there are.
+
+use std::io;
 
 use xxhash_rust::xxh3::Xxh3;
 
+use super::file::LayerFile;
 use crate::kv::{Row, Table, limits};
 
 /// Frames begin at multiples of this, bytes: that of a page, and of what a disk writes at once.
@@ -102,6 +105,14 @@ impl Frame {
     /// Bytes of the whole frame in the file.
     pub(super) fn len(&self) -> u64 {
         self.bytes.len() as u64
+    }
+
+    /// Whether the file has this frame at `offset`, whole, as it was sealed last.
+    pub(super) fn is_at(&self, file: &dyn LayerFile, offset: u64) -> io::Result<bool> {
+        let hashed = &self.bytes[..HEADER_BYTES + self.payload_bytes];
+        let mut found = vec![0; hashed.len()];
+        file.read_exact_at(&mut found, offset)?;
+        Ok(found == hashed)
     }
 
     /// Gives the frame its place, and returns the bytes to write there.

@@ -269,7 +269,7 @@ impl Log {
         kill_point!(LogUnwritten);
         kill_point!(LogTorn, self.active.file.write_all_at(&bytes[..half], self.active.end));
         if let Err(error) = self.active.file.write_all_at(bytes, self.active.end) {
-            return Err(self.unwrite(error));
+            return Err(self.unwrite(frame, error));
         }
         kill_point!(LogWritten);
         if !mutant!(AckBeforeSync) {
@@ -281,15 +281,23 @@ impl Log {
         Ok(number)
     }
 
-    /// After a write that failed: makes sure that no whole frame is found in its place.
-    fn unwrite(&self, error: io::Error) -> AppendError {
+    /// After a write of `frame` that failed: makes sure that it is not found whole in its place.
+    fn unwrite(&self, frame: &Frame, error: io::Error) -> AppendError {
         if !is_no_room(&error) {
             return AppendError::Broken(format!("failed to write to the log: {error}"));
         }
+        let file = self.active.file.as_ref();
         let nothing = [0; frame::HEADER_BYTES];
-        let undone = self.active.file.write_all_at(&nothing, self.active.end).and_then(|()| self.active.file.sync());
+        let undone = match file.write_all_at(&nothing, self.active.end) {
+            Ok(()) => file.sync().map(|()| true),
+            // A file system that writes elsewhere each time may have no room for that either. Then
+            // the part that was written stays until the next frame takes its place.
+            Err(second) if is_no_room(&second) => frame.is_at(file, self.active.end).map(|whole| !whole),
+            Err(second) => Err(second),
+        };
         match undone {
-            Ok(()) => AppendError::NoRoom(error),
+            Ok(true) => AppendError::NoRoom(error),
+            Ok(false) => AppendError::Broken(format!("a frame of the log was written, in spite of: {error}")),
             Err(second) => AppendError::Broken(format!("failed to undo a write to the log: {second}, after: {error}")),
         }
     }
@@ -298,24 +306,43 @@ impl Log {
     fn next_segment(&mut self, bytes: u64, scarce: bool) -> Result<(), AppendError> {
         let segments = Arc::clone(&self.segments);
         let least = FIRST_FRAME + bytes;
+        let path = segment::path(&segments.dir, self.active.sequence + 1);
         let spare = segments.lock().spare.take_if(|spare| spare.length >= least);
-        let Spare { file, length, name } = match spare {
+        let spare = match spare {
             Some(spare) => spare,
             None => segments.allocate_some(least, scarce).map_err(classify("allocate"))?,
         };
+        let unfinished = segments.dir.join(&spare.name);
+        let begun = self.begin_segment(spare, &unfinished, &path);
+        if let Err(AppendError::NoRoom(_)) = begun {
+            // It bears one of these names, and gives back its room. What cannot be removed now is at
+            // the next opening.
+            for path in [unfinished, path] {
+                drop(segments.files.remove(&path));
+            }
+        }
+        begun
+    }
+
+    /// Makes a spare segment the one that is written, in its place at `path`. After `NoRoom` the
+    /// segment before counts.
+    fn begin_segment(&mut self, spare: Spare, unfinished: &Path, path: &Path) -> Result<(), AppendError> {
+        let segments = Arc::clone(&self.segments);
+        let Spare { file, length, .. } = spare;
         let header = segment::Header {
             store: self.store,
             sequence: self.active.sequence + 1,
             first_number: self.next_number,
             salt: segments.files.random().map_err(classify("draw a random number for"))?,
+            length,
         };
-        install(&segments, file.as_ref(), &name, &header).map_err(classify("begin"))?;
+        file.write_all_at(&header.encode(), 0).map_err(classify("begin"))?;
+        synced(file.sync()).map_err(classify("begin"))?;
+        segments.files.rename(unfinished, path).map_err(classify("place"))?;
+        synced(segments.files.sync_dir(&segments.dir)).map_err(classify("place"))?;
         kill_point!(SegmentBegun);
         let mut state = segments.lock();
-        state
-            .manifest
-            .write(|manifest| manifest.newest_segment = header.sequence)
-            .map_err(|error| AppendError::Broken(format!("failed to write the manifest: {error}")))?;
+        state.manifest.write(|manifest| manifest.newest_segment = header.sequence).map_err(classify("name"))?;
         state.sealed.push_back(Sealed { sequence: self.active.sequence, last_number: self.next_number - 1 });
         self.active = Active { file, sequence: header.sequence, salt: header.salt, length, end: FIRST_FRAME };
         Ok(())
@@ -338,21 +365,20 @@ fn classify(what: &str) -> impl FnOnce(io::Error) -> AppendError {
     }
 }
 
-/// Gives the file `name` its header and its place in the log, durably.
-fn install(segments: &Segments, file: &dyn LayerFile, name: &str, header: &segment::Header) -> io::Result<()> {
-    file.write_all_at(&header.encode(), 0)?;
-    file.sync()?;
-    segments.files.rename(&segments.dir.join(name), &segment::path(&segments.dir, header.sequence))?;
-    segments.files.sync_dir(&segments.dir)
+/// Whatever made a sync fail, it is not known what it has left: it must not be taken for want of
+/// room, after which all goes on.
+fn synced(result: io::Result<()>) -> io::Result<()> {
+    result.map_err(|error| io::Error::other(format!("failed to sync: {error}")))
 }
 
 /// Makes the first segment and the manifest of a new log.
 pub(super) fn create(files: &dyn FileLayer, dir: &Path, segment_bytes: u64) -> Result<(), OpenError> {
     let draw = || files.random().map_err(OpenError::io("draw a random number for", dir));
-    let header = segment::Header { store: draw()?, sequence: 1, first_number: 1, salt: draw()? };
+    let length = segment_bytes.max(FIRST_FRAME);
+    let header = segment::Header { store: draw()?, sequence: 1, first_number: 1, salt: draw()?, length };
     let path = segment::path(dir, 1);
     let file = files.open(&path, Open::CreateNew).map_err(OpenError::io("create", &path))?;
-    file.allocate(segment_bytes.max(FIRST_FRAME)).map_err(OpenError::io("allocate", &path))?;
+    file.allocate(length).map_err(OpenError::io("allocate", &path))?;
     file.write_all_at(&header.encode(), 0).map_err(OpenError::io("write", &path))?;
     file.sync().map_err(OpenError::io("sync", &path))?;
     ManifestFile::create(

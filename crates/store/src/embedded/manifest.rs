@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::error::OpenError;
-use super::file::{FileLayer, LayerFile, Open};
+use super::file::{FileLayer, LayerFile, Open, is_no_room};
 
 /// The name of the manifest's file.
 pub(super) const FILE_NAME: &str = "manifest";
@@ -76,6 +76,7 @@ pub(super) struct ManifestFile {
     file: Box<dyn LayerFile>,
     path: PathBuf,
     current: Manifest,
+    torn: Option<u64>,
 }
 
 impl ManifestFile {
@@ -84,7 +85,9 @@ impl ManifestFile {
         let path = dir.join(FILE_NAME);
         let file = files.open(&path, Open::CreateNew).map_err(OpenError::io("create", &path))?;
         file.allocate(2 * SLOT_BYTES as u64).map_err(OpenError::io("allocate", &path))?;
-        Self { file, current: first.clone(), path: path.clone() }.write(|manifest| *manifest = first).map_err(OpenError::io("write", &path))
+        Self { file, current: first.clone(), path: path.clone(), torn: None }
+            .write(|manifest| *manifest = first)
+            .map_err(OpenError::io("write", &path))
     }
 
     /// Reads the newest whole slot.
@@ -101,9 +104,10 @@ impl ManifestFile {
         }
         file.read_exact_at(&mut bytes, 0).map_err(OpenError::io("read", &path))?;
         let slots = [Manifest::decode(&bytes), Manifest::decode(&bytes[SLOT_BYTES..])];
+        let torn = slots.iter().position(Option::is_none).map(|slot| (slot * SLOT_BYTES) as u64);
         let newest = slots.into_iter().flatten().max_by_key(|manifest| manifest.generation);
         let current = newest.ok_or_else(|| OpenError::damaged(&path, 0, "neither of its two slots is whole"))?;
-        Ok(Self { file, path, current })
+        Ok(Self { file, path, current, torn })
     }
 
     /// The manifest as last written or read.
@@ -111,21 +115,35 @@ impl ManifestFile {
         &self.current
     }
 
+    /// Where a slot begins that was not whole when the file was read: never written, or torn, or
+    /// damaged, and then the other may be out of date.
+    pub(super) fn torn(&self) -> Option<u64> {
+        self.torn
+    }
+
     /// The file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Changes the manifest and makes the change durable. After an error the old one counts,
-    /// though the new one may be found after a crash.
+    /// Changes the manifest and makes the change durable. After an error the old one counts; after
+    /// any but want of room, the new one may be found after a crash.
     pub(super) fn write(&mut self, change: impl FnOnce(&mut Manifest)) -> io::Result<()> {
         let mut next = self.current.clone();
         change(&mut next);
         next.generation += 1;
         let mut slot = [0; SLOT_BYTES];
         slot[..CONTENT_BYTES].copy_from_slice(&next.encode());
-        self.file.write_all_at(&slot, (next.generation % 2) * SLOT_BYTES as u64)?;
-        self.file.sync()?;
+        let place = (next.generation % 2) * SLOT_BYTES as u64;
+        if let Err(error) = self.file.write_all_at(&slot, place) {
+            self.file.read_exact_at(&mut slot, place)?;
+            if !is_no_room(&error) || Manifest::decode(&slot).as_ref() != Some(&next) {
+                return Err(error);
+            }
+            // All of it that counts was written.
+        }
+        // Not to be taken for want of room: it is not known what a failed sync has left.
+        self.file.sync().map_err(|error| io::Error::other(format!("failed to sync it: {error}")))?;
         self.current = next;
         Ok(())
     }

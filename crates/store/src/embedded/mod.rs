@@ -38,7 +38,7 @@ use abort::AbortSwitch;
 pub use backup::{BackupError, BackupFile, BackupManifest, Progress, Watch, restore};
 use engine::{Class, Engine};
 pub use error::OpenError;
-use file::{FileLayer, Open, is_no_room};
+use file::{Open, is_no_room};
 pub use layout::FORMAT;
 use layout::Layout;
 use log::Log;
@@ -138,23 +138,23 @@ fn open_engine(layout: &Layout, options: EmbeddedOptions, abort: AbortSwitch) ->
     let room = Room::new(&options, layout.root());
     replay(layout, &options, manifest.current(), &recovered, &trees, &room)?;
     recover::remove_leftovers(files.as_ref(), &layout.log(), manifest.current())?;
-    begin_log(files.as_ref(), &layout.log(), &mut manifest, &recovered)?;
+    begin_log(&mut manifest, &recovered)?;
     let log = Log::new(files, &layout.log(), options.segment_bytes, manifest, recovered);
     Ok(Engine::new(trees, log, room, abort, options))
 }
 
-/// Makes the manifest tell of a log that is written on from here: it is not closed, and a segment
-/// that was begun just before a crash is its newest.
-fn begin_log(files: &dyn FileLayer, dir: &Path, manifest: &mut ManifestFile, recovered: &Recovered) -> Result<(), OpenError> {
-    let (current, newest) = (manifest.current(), recovered.last.header.sequence);
-    if current.closed_after.is_none() && current.newest_segment == newest {
+/// Makes the manifest tell of a log that is written on from here: it is not closed. Of a log that
+/// ends with its file, the last frame is told until there is a newer segment.
+fn begin_log(manifest: &mut ManifestFile, recovered: &Recovered) -> Result<(), OpenError> {
+    if manifest.current().closed_after.is_none() || recovered.last.is_short() {
         return Ok(());
     }
-    // The crash may have come before the segment's name was durable.
-    files.sync_dir(dir).map_err(OpenError::io("sync", dir))?;
     let path = manifest.path().to_owned();
-    let begin = |manifest: &mut Manifest| (manifest.closed_after, manifest.newest_segment) = (None, newest);
-    manifest.write(begin).map_err(OpenError::io("write", &path))
+    match manifest.write(|manifest| manifest.closed_after = None) {
+        // What was said of frames that are there stays true.
+        Err(error) if is_no_room(&error) => Ok(()),
+        written => written.map_err(OpenError::io("write", &path)),
+    }
 }
 
 /// Brings the trees to the end of the log.

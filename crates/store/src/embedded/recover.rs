@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use super::error::OpenError;
-use super::file::FileLayer;
+use super::file::{FileLayer, Open};
 use super::manifest::{Manifest, ManifestFile};
 use super::segment::{self, Extent, Segment, Visit};
 
@@ -29,12 +29,12 @@ pub(super) struct Recovered {
 /// Reads and checks the whole log. Nothing is changed on disk.
 pub(super) fn check(files: &dyn FileLayer, dir: &Path, manifest: &ManifestFile) -> Result<Recovered, OpenError> {
     let current = manifest.current();
-    let newest = newest_segment(files, dir, manifest)?;
+    check_begun(files, dir, manifest)?;
     let mut next_number = current.first_number;
     let mut sealed = Vec::new();
     let mut before: Option<(Segment, Extent)> = None;
-    for sequence in current.first_segment..=newest {
-        let segment = Segment::open(files, dir, sequence, current.store)?;
+    for sequence in current.first_segment..=current.newest_segment {
+        let segment = Segment::open(files, dir, sequence, current.store).map_err(|error| blame(files, manifest, error))?;
         if segment.header.first_number != next_number {
             return Err(gap(&segment, before.as_ref(), next_number));
         }
@@ -51,21 +51,33 @@ pub(super) fn check(files: &dyn FileLayer, dir: &Path, manifest: &ManifestFile) 
     Ok(Recovered { sealed, last, last_frame: extent.last_frame, end: extent.end, next_number })
 }
 
-/// The newest segment there is. One more than the manifest names may have been begun just before
-/// a crash; it holds no frames then.
-fn newest_segment(files: &dyn FileLayer, dir: &Path, manifest: &ManifestFile) -> Result<u64, OpenError> {
+/// A segment beyond the newest that the manifest names may have been begun before a crash, or when
+/// there was no room for more. It holds no frames then, and is not part of the log.
+fn check_begun(files: &dyn FileLayer, dir: &Path, manifest: &ManifestFile) -> Result<(), OpenError> {
     let named = manifest.current().newest_segment;
     let names = files.list(dir).map_err(OpenError::io("list", dir))?;
     let found = names.iter().filter_map(|name| segment::sequence_of(name)).max().unwrap_or(0);
     if found <= named {
-        return Ok(named);
+        return Ok(());
     }
     let begun = Segment::open(files, dir, found, manifest.current().store)?;
     if found > named + 1 || begun.find_frame(segment::FIRST_FRAME, 0)?.is_some() {
         let what = format!("it names segment {named} as the newest, but segment {found} is in use");
         return Err(OpenError::damaged(manifest.path(), 0, what));
     }
-    Ok(found)
+    Ok(())
+}
+
+/// Why a segment cannot be opened: where none bears the name that the manifest tells, it may be the
+/// manifest that is at fault.
+fn blame(files: &dyn FileLayer, manifest: &ManifestFile, error: OpenError) -> OpenError {
+    match (manifest.torn(), error) {
+        (Some(offset), OpenError::Damaged { path, what, .. }) if files.open(&path, Open::Read).is_err() => {
+            let what = format!("a slot of it is not whole, and what the other tells is out of date, or {} is lost: {what}", path.display());
+            OpenError::damaged(manifest.path(), offset, what)
+        }
+        (_, error) => error,
+    }
 }
 
 /// Why a segment does not begin with the number that should come next.
@@ -92,6 +104,10 @@ fn check_tail(last: &Segment, extent: Extent, manifest: &Manifest) -> Result<(),
         Some(number) if number >= extent.next_number => {
             let what = format!("frame {} is not what was written (the store was closed after frame {number})", extent.next_number);
             Err(OpenError::damaged(&last.path, extent.end, what))
+        }
+        // Where the last frame is not told, what is cut off may have held others.
+        closed if last.is_short() && closed != Some(extent.next_number - 1) => {
+            Err(OpenError::damaged(&last.path, last.length, format!("{} bytes long, not {}", last.length, last.header.length)))
         }
         _ => Ok(()),
     }
@@ -135,8 +151,8 @@ pub(super) fn replay(
 pub(super) fn remove_leftovers(files: &dyn FileLayer, dir: &Path, manifest: &Manifest) -> Result<(), OpenError> {
     let names = files.list(dir).map_err(OpenError::io("list", dir))?;
     for name in names {
-        let needed =
-            name == super::manifest::FILE_NAME || segment::sequence_of(&name).is_some_and(|sequence| sequence >= manifest.first_segment);
+        let in_log = manifest.first_segment..=manifest.newest_segment;
+        let needed = name == super::manifest::FILE_NAME || segment::sequence_of(&name).is_some_and(|sequence| in_log.contains(&sequence));
         if !needed {
             let path = dir.join(&name);
             files.remove(&path).map_err(OpenError::io("remove", &path))?;

@@ -11,14 +11,28 @@ use super::file::{FileLayer, Open};
 use super::layout::RESERVE_NAME;
 use super::options::EmbeddedOptions;
 
+/// Files that were not merged for want of room are tried again when all else was in order so often.
+/// Where bytes are what is missing, they are told by the file system; but a quota, or the number of
+/// files, is not.
+const MERGE_AFTER: u32 = 8;
+
 #[derive(Debug, Default)]
 struct State {
     /// Why there is too little room, if so.
     full: Option<String>,
-    /// Why files are not merged, and how much room there was then, if so.
-    no_merge: Option<(String, u64)>,
+    /// Why files are not merged, if so.
+    no_merge: Option<NoMerge>,
     /// Whether the reserve is there to be given up.
     reserve: bool,
+}
+
+#[derive(Debug)]
+struct NoMerge {
+    why: String,
+    /// How much room there was then, bytes.
+    free: u64,
+    /// How often all else was in order since.
+    in_order: u32,
 }
 
 /// Watches the room on the file system of a store.
@@ -33,7 +47,9 @@ pub(super) struct Room {
 impl Room {
     pub(super) fn new(options: &EmbeddedOptions, dir: &Path) -> Self {
         let files = Arc::clone(&options.files);
-        let reserve = files.open(&dir.join(RESERVE_NAME), Open::Read).is_ok();
+        // One that is shorter holds less room than it should: it is taken anew.
+        let length = files.open(&dir.join(RESERVE_NAME), Open::Read).and_then(|file| file.length());
+        let reserve = length.is_ok_and(|length| length >= options.reserve_bytes);
         Self {
             files,
             dir: dir.to_owned(),
@@ -86,23 +102,27 @@ impl Room {
     /// Notes that files are not merged for want of room. Asked when their room was given back.
     pub(super) fn note_no_merge(&self, why: &str) {
         let free = self.files.free_bytes(&self.dir).unwrap_or(0);
-        self.state().no_merge = Some((why.to_owned(), free));
+        self.state().no_merge = Some(NoMerge { why: why.to_owned(), free, in_order: 0 });
     }
 
     /// Why files are not merged, if so.
     pub(super) fn no_merge(&self) -> Option<String> {
-        self.state().no_merge.as_ref().map(|(why, _)| why.clone())
+        self.state().no_merge.as_ref().map(|no_merge| no_merge.why.clone())
     }
 
-    /// Whether files were not merged and there is more room now. If so, that is forgotten.
-    pub(super) fn may_merge_again(&self) -> bool {
+    /// Whether files were not merged and may be now: there is more room, or all else was in order
+    /// for long enough, `in_order` this time too, for what was missing to have been another thing
+    /// than bytes. If so, that is forgotten.
+    pub(super) fn may_merge_again(&self, in_order: bool) -> bool {
         let mut state = self.state();
-        let Some((_, before)) = state.no_merge else { return false };
-        let more = self.files.free_bytes(&self.dir).is_ok_and(|free| free > before + self.low_water_bytes / 8);
-        if more {
+        let Some(no_merge) = &mut state.no_merge else { return false };
+        no_merge.in_order += u32::from(in_order);
+        let enough = no_merge.free + self.low_water_bytes / 8;
+        let again = no_merge.in_order > MERGE_AFTER || self.files.free_bytes(&self.dir).is_ok_and(|free| free > enough);
+        if again {
             state.no_merge = None;
         }
-        more
+        again
     }
 
     /// Whether there is room for this much beside what commits need.
@@ -135,7 +155,11 @@ impl Room {
         if self.files.free_bytes(&self.dir)? < 2 * self.reserve_bytes {
             return Ok(());
         }
-        let file = self.files.open(&path, Open::CreateNew)?;
+        let file = match self.files.open(&path, Open::CreateNew) {
+            // It could not be removed, or is too short.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.files.open(&path, Open::Write)?,
+            other => other?,
+        };
         if let Err(error) = file.allocate(self.reserve_bytes).and_then(|()| file.sync()) {
             self.files.remove(&path)?;
             return Err(error);

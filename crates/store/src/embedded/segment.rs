@@ -40,12 +40,14 @@ pub(super) struct Header {
     pub(super) first_number: u64,
     /// A random number that all frames of this segment bear.
     pub(super) salt: u64,
+    /// The file's length, bytes; 0 in segments of versions that did not tell it.
+    pub(super) length: u64,
 }
 
 impl Header {
     pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
-        for (at, field) in [MAGIC, self.store, self.sequence, self.first_number, self.salt].into_iter().enumerate() {
+        for (at, field) in [MAGIC, self.store, self.sequence, self.first_number, self.salt, self.length].into_iter().enumerate() {
             bytes[at * 8..at * 8 + 8].copy_from_slice(&field.to_le_bytes());
         }
         let hash = xxh3_64(&bytes[..HEADER_BYTES - 8]);
@@ -61,7 +63,7 @@ impl Header {
     fn decode(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
         let field = |at: usize| u64::from_le_bytes(bytes[at * 8..at * 8 + 8].try_into().expect("8 bytes"));
         let whole = field(0) == MAGIC && field(7) == xxh3_64(&bytes[..HEADER_BYTES - 8]);
-        whole.then(|| Self { store: field(1), sequence: field(2), first_number: field(3), salt: field(4) })
+        whole.then(|| Self { store: field(1), sequence: field(2), first_number: field(3), salt: field(4), length: field(5) })
     }
 }
 
@@ -116,6 +118,12 @@ impl Segment {
             return Err(OpenError::damaged(&path, 0, "the file is a segment of another store or another place"));
         }
         Ok(Self { file, path, header, length })
+    }
+
+    /// Whether the file is shorter than it was made. No crash does that: its length is durable before
+    /// its first frame is written. A backup does, which ends with its last frame.
+    pub(super) fn is_short(&self) -> bool {
+        self.length < self.header.length
     }
 
     /// Reads frames from the first on, showing each to `visit`, up to the first that is not whole.
@@ -223,7 +231,8 @@ impl<'a> Window<'a> {
             if let Some(place) = places.position(|bytes| bytes.starts_with(&frame::MAGIC)) {
                 return Ok(Some(offset + place as u64 * frame::ALIGN));
             }
-            offset += (self.bytes[at..].len() as u64 / frame::ALIGN) * frame::ALIGN;
+            // A file that was cut may end within a block.
+            offset += (self.bytes[at..].len() as u64 / frame::ALIGN).max(1) * frame::ALIGN;
         }
         Ok(None)
     }

@@ -180,6 +180,10 @@ impl Tables {
             return Ok(());
         }
         let version = self.tree.current_version();
+        if tables_config::version(&self.path)? != version.id() {
+            // What failed last has come as far as the disk: there, other files count than here.
+            return Err(io::Error::other("the list of files on the disk is not the one in memory"));
+        }
         for entry in fs::read_dir(tables_config::files_dir(&self.path))? {
             let entry = entry?;
             let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok()) else { continue };
@@ -242,17 +246,23 @@ fn shows_damage(error: &io::Error) -> bool {
 fn tell(error: lsm_tree::Error, dir: &Path, files: impl FnOnce() -> Vec<Expected>) -> TablesError {
     match error {
         lsm_tree::Error::Io(error) if !shows_damage(&error) => TablesError::Io(error),
-        damage => TablesError::Damaged(tables_check::locate(&files(), dir, &damage.to_string())),
+        // It may be that the system gave less than there is, this once.
+        lsm_tree::Error::Io(error) => tables_check::find(&files()).map_or(TablesError::Io(error), TablesError::Damaged),
+        damage => TablesError::Damaged(tables_check::find(&files()).unwrap_or_else(|| Damage {
+            path: dir.to_owned(),
+            offset: 0,
+            what: damage.to_string(),
+        })),
     }
 }
 
 /// Why the files in `dir` cannot be opened. Each is tried alone to find the one that is damaged.
 fn open_error(error: lsm_tree::Error, dir: &Path) -> OpenError {
-    if let lsm_tree::Error::Io(source) = error
-        && !shows_damage(&source)
-    {
-        return OpenError::io("open the tables in", dir)(source);
-    }
+    let io = match error {
+        lsm_tree::Error::Io(source) if !shows_damage(&source) => return OpenError::io("open the tables in", dir)(source),
+        lsm_tree::Error::Io(source) if source.kind() != io::ErrorKind::NotFound => Some(source),
+        _ => None,
+    };
     let opens = |path: &Path| {
         let cache = Arc::new(lsm_tree::Cache::with_capacity_bytes(0));
         let checksum = lsm_tree::Checksum::from_raw(0);
@@ -262,7 +272,10 @@ fn open_error(error: lsm_tree::Error, dir: &Path) -> OpenError {
     let entries = fs::read_dir(tables_config::files_dir(dir)).into_iter().flatten().flatten();
     match entries.map(|entry| entry.path()).find(|path| !opens(path)) {
         Some(path) => OpenError::damaged(&path, 0, "its index or its description is not what was written"),
-        None => OpenError::damaged(dir, 0, "a file that its list names is missing"),
+        // It may be that the system gave less than there is, this once.
+        None => {
+            io.map_or_else(|| OpenError::damaged(dir, 0, "a file that its list names is missing"), OpenError::io("open the tables in", dir))
+        }
     }
 }
 

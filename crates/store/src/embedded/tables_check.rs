@@ -5,7 +5,7 @@
 //! the library.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -41,13 +41,12 @@ pub(super) fn check(file: &Expected) -> std::io::Result<Option<Damage>> {
     Ok(Some(Damage { path: file.path.clone(), offset, what: what.to_owned() }))
 }
 
-/// The first of these files that is damaged. Otherwise `dir` is named, with `what`.
-pub(super) fn locate(files: &[Expected], dir: &Path, what: &str) -> Damage {
-    let found = files.iter().find_map(|file| match check(file) {
+/// The first of these files that is damaged.
+pub(super) fn find(files: &[Expected]) -> Option<Damage> {
+    files.iter().find_map(|file| match check(file) {
         Ok(damage) => damage,
         Err(error) => Some(Damage { path: file.path.clone(), offset: 0, what: format!("failed to read it: {error}") }),
-    });
-    found.unwrap_or_else(|| Damage { path: dir.to_owned(), offset: 0, what: what.to_owned() })
+    })
 }
 
 /// Where the first block begins that is not what was written. The blocks of rows come first,

@@ -81,6 +81,13 @@ pub(super) fn read_list(tree: &Path) -> Result<List, OpenError> {
     }
 }
 
+/// The version of a tree's files that counts on the disk.
+pub(super) fn version(tree: &Path) -> io::Result<u64> {
+    let bytes = fs::read(tree.join(CURRENT))?;
+    let version = bytes.first_chunk().ok_or(io::ErrorKind::UnexpectedEof)?;
+    Ok(u64::from_le_bytes(*version))
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, OpenError> {
     fs::read(path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => OpenError::damaged(path, 0, "the file is missing"),

@@ -130,7 +130,7 @@ impl From<OpenError> for Stop {
 fn of_first_frame(bytes: &[u8], sequence: u64) -> Option<Header> {
     let first = bytes.get(usize::try_from(FIRST_FRAME).ok()?..)?;
     let header = frame::Header::parse(first).filter(|header| header.matches(first))?;
-    Some(Header { store: 0, sequence, first_number: header.number, salt: header.salt })
+    Some(Header { store: 0, sequence, first_number: header.number, salt: header.salt, length: 0 })
 }
 
 /// A segment that was read.
