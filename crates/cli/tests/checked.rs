@@ -25,7 +25,7 @@ use support::{Server, until_async};
 /// A small store, so that its log is turned over, heartbeats that come often, positions that are
 /// written soon, and people who are gone soon.
 const SETTINGS: &[(&str, &str)] = &[
-    ("session.heartbeat_ms", "500"),
+    ("session.heartbeat_ms", "1000"),
     ("session.merge_ms", "5"),
     ("session.grace_ms", "100"),
     ("store.cache_bytes", "1048576"),
@@ -36,7 +36,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("store.reserve_bytes", "1048576"),
 ];
 /// Two heartbeats, and 5 s (P12).
-const PRESENCE_WITHIN_MS: u64 = 6_000;
+const PRESENCE_WITHIN_MS: u64 = 7_000;
 /// Changes that are acked between two kills.
 const ACKS: u64 = 250;
 const KILLS: u64 = 2;

@@ -15,6 +15,8 @@ use crate::random::Random;
 
 /// Users who read at once.
 const READERS_MAX: usize = 4;
+/// Who loses the connection begins anew, so often.
+const TRIES_MAX: usize = 4;
 /// Paths through a whole conversation.
 const PATHS: [Path; 3] = [Path::Events, Path::Forward, Path::Backward];
 
@@ -23,12 +25,20 @@ impl<A: Adapter> Workload<A> {
     /// it while nothing else runs, and the server serves.
     ///
     /// # Errors
-    /// The first answer that is none: then nothing was read back in the sense of the judge.
+    /// What the server answers, or that it does not, time and again: then not all was read back.
     pub async fn read_back(&mut self, extent: Extent) -> Result<(), Failure> {
         self.recorder.note(What::ReadBackBegins { extent });
         let readers = readers(&mut self.random, &self.devices, &self.world, extent);
         let (adapter, recorder, world) = (&self.adapter, &self.recorder, &self.world);
-        let reading = stream::iter(readers).map(|(device, rooms)| read_as(adapter, recorder, world, device, rooms));
+        let reading = stream::iter(readers).map(|(device, rooms)| async move {
+            for _ in 1..TRIES_MAX {
+                match read_as(adapter, recorder, world, device, &rooms).await {
+                    Err(Failure::Unknown { .. }) => {}
+                    read => return read,
+                }
+            }
+            read_as(adapter, recorder, world, device, &rooms).await
+        });
         let read = reading.buffer_unordered(READERS_MAX).try_collect::<Vec<()>>().await;
         self.recorder.note(What::ReadBackEnds);
         read.map(|_| ())
@@ -71,7 +81,7 @@ async fn read_as<A: Adapter>(
     recorder: &Recorder,
     world: &Arc<World>,
     device: &Device,
-    rooms: Vec<Name>,
+    rooms: &[Name],
 ) -> Result<(), Failure> {
     // Goes on from where the device was, as it will when it runs again.
     let Begun { probe, pushes, page } = Probe::connect(&**adapter, recorder, &device.account, device.cursor.as_ref()).await?;
@@ -85,7 +95,7 @@ async fn read_as<A: Adapter>(
         take_in(&probe, page, &device.got).await?;
         probe.conversations().await?;
         probe.watch(&world.users).await?;
-        for room in &rooms {
+        for room in rooms {
             match read_all(&probe, room).await {
                 Err(failure) if !failure.is_absence() => return Err(failure),
                 _ => {}
