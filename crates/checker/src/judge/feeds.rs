@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::log::{Log, body, highest};
+use super::log::{Log, Step, body, highest};
 use super::run::{Link, Run, broken};
 use super::verdict::{Rule, Verdict};
 use crate::history::{ConnectionId, Event, Known, Name, Seq, What};
@@ -129,16 +129,17 @@ impl<'a> Feeds<'_, 'a> {
         for (conversation, log) in self.logs {
             let covered = feed.start.as_ref().and_then(|got| got.get(conversation)).copied();
             let listed = feed.listed.get(conversation).copied();
+            let got = device.got.get(conversation).copied();
+            let news = listed.is_none() && joining_is_news(self.run, log, link, got);
             if listed.is_none()
+                && !news
                 && let Some(covered) = covered
             {
                 feed.base.insert(conversation, covered);
             }
-            let got = device.got.get(conversation).copied();
-            let needed = if listed.is_some() {
-                highest(&log.visible(link.user, log.head_before(link.asked)))
-            } else {
-                needed(self.run, log, link, got)
+            let needed = match listed {
+                None if news || joined(log, link).is_none() => 0,
+                _ => highest(&log.visible(link.user, log.head_before(link.asked))),
             };
             let told = listed.into_iter().chain(covered).max().unwrap_or(0);
             // Who loses all just then has nothing to be told.
@@ -183,17 +184,20 @@ fn joins_within(log: &Log<'_>, link: &Link<'_>, before: Seq, seq: Seq) -> bool {
     log.steps(link.user).iter().any(|step| step.joined && step.seq > before && step.seq <= seq)
 }
 
-/// Up to where a conversation must be told as a session begins: what its reader may see, and was
-/// there before they asked. That they are a member is news of its own, which may take a while: of a
-/// conversation that the device has not heard of since its user joined, nothing until then.
-fn needed(run: &Run<'_>, log: &Log<'_>, link: &Link<'_>, got: Option<Seq>) -> Seq {
-    let known = log.head_before(link.asked);
-    let Some(joined) = log.steps(link.user).iter().rev().find(|step| step.joined && step.seq <= known) else { return 0 };
+/// Whether it may still be on its way to a user that they are a member, as a session begins: that is
+/// news of its own, told by their own log. Until then a conversation that they came to need not be
+/// listed, even if the device heard of it on a connection that was there when they came.
+fn joining_is_news(run: &Run<'_>, log: &Log<'_>, link: &Link<'_>, got: Option<Seq>) -> bool {
+    let Some(joined) = joined(log, link) else { return false };
     let told = joined.known.saturating_add(TOLD_WITHIN) < link.asked;
     // What is owed is told before the server serves again.
     let caught_up = run.healed.iter().any(|at| (joined.known..link.asked).contains(at));
-    if got < Some(joined.seq) && !told && !caught_up {
-        return 0;
-    }
-    highest(&log.visible(link.user, known))
+    let came_later = joined.seq > 1;
+    (came_later || got < Some(joined.seq)) && !told && !caught_up
+}
+
+/// The step by which a user came to be in a conversation, as a session begins.
+fn joined<'l>(log: &'l Log<'_>, link: &Link<'_>) -> Option<&'l Step> {
+    let known = log.head_before(link.asked);
+    log.steps(link.user).iter().rev().find(|step| step.joined && step.seq <= known)
 }
