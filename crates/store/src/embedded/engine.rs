@@ -18,7 +18,7 @@ use crate::kv::{CommitError, Row, Status};
 
 /// With more unmerged files of a table than this, all of which every read must look into,
 /// commits are slowed down, the more the more there are, so that merging keeps up.
-const SLOW_TOP_FILES: usize = 16;
+const SLOW_TOP_FILES: usize = 10;
 
 /// How much slower a commit is for each such file beyond, nanoseconds a byte. With ten of them
 /// it is a rate of 25 MB a second, which merging keeps up with on a slow machine.

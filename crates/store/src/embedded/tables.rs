@@ -29,7 +29,7 @@ use super::tables_config;
 use crate::kv::Table;
 
 /// When this many files wait at the top, they are merged into the level below.
-const TOP_FILES: u8 = 8;
+const TOP_FILES: u8 = 4;
 
 /// Every version of a row in the files may be dropped for a newer one: a reader has a set of
 /// files of its own.
