@@ -47,6 +47,10 @@ struct Options {
     /// How many runs.
     #[arg(long)]
     runs: Option<usize>,
+    /// Leave the users and the full stores for the next run with this, which then begins at once:
+    /// to try, not to quote, for the stores grow with each run.
+    #[arg(long)]
+    keep: bool,
     /// The server's program; the one beside this if left out.
     #[arg(long)]
     server: Option<PathBuf>,
@@ -129,9 +133,17 @@ async fn measure(options: &Options) -> Result<Summary> {
     let (scale, runs) = if options.quick { (Scale::QUICK, 1) } else { (Scale::FULL, RUNS) };
     let wanted = |part| options.only.is_empty() || options.only.contains(&part);
 
-    eprintln!("making {} users and their conversations", world::TALKERS * 2);
-    let world = World::make(&program, &dir).await?;
+    let kept = if options.keep { World::kept(&program, &dir)? } else { None };
+    let world = if let Some(kept) = kept {
+        kept
+    } else {
+        eprintln!("making {} users and their conversations", world::TALKERS * 2);
+        World::make(&program, &dir).await?
+    };
     let full = if wanted(Part::Pages) { Some(Full::make(&world, &scale).await?) } else { None };
+    if options.keep {
+        world.keep()?;
+    }
     let mut results = Vec::new();
     for run in 1..=options.runs.unwrap_or(runs) {
         let mut figures = Vec::new();
@@ -150,7 +162,9 @@ async fn measure(options: &Options) -> Result<Summary> {
         }
         results.push(figures);
     }
-    std::fs::remove_dir_all(&dir)?;
+    if !options.keep {
+        std::fs::remove_dir_all(&dir)?;
+    }
     Ok(Summary::of(&results))
 }
 

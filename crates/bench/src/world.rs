@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
@@ -35,8 +36,11 @@ const SIGN_UPS_AT_ONCE: usize = 4;
 /// Requests of one connection that wait while the store is filled.
 const FILL_IN_FLIGHT: usize = 16;
 
+/// Where a world is kept for a later run, beside its stores.
+const KEPT: &str = "world.json";
+
 /// A user.
-#[derive(Clone)]
+#[derive(Clone, Deserialize, Serialize)]
 pub(crate) struct Person {
     /// Their id.
     pub(crate) user: String,
@@ -45,7 +49,7 @@ pub(crate) struct Person {
 }
 
 /// A group and the talkers in it.
-#[derive(Clone)]
+#[derive(Clone, Deserialize, Serialize)]
 pub(crate) struct Group {
     /// Its id.
     pub(crate) conversation: String,
@@ -54,6 +58,7 @@ pub(crate) struct Group {
 }
 
 /// Everybody, and where they talk.
+#[derive(Deserialize, Serialize)]
 pub(crate) struct World {
     /// Where the server's program is.
     pub(crate) program: PathBuf,
@@ -70,6 +75,20 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// What an earlier run kept under `dir`; none if there is nothing.
+    pub(crate) fn kept(program: &Path, dir: &Path) -> Result<Option<Self>> {
+        match fs::read(dir.join(KEPT)) {
+            Ok(bytes) => Ok(Some(Self { program: program.to_owned(), dir: dir.to_owned(), ..serde_json::from_slice(&bytes)? })),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Keeps it for a later run.
+    pub(crate) fn keep(&self) -> Result<()> {
+        Ok(fs::write(self.dir.join(KEPT), serde_json::to_vec(self)?)?)
+    }
+
     /// Makes everybody, in a store of their own under `dir`.
     pub(crate) async fn make(program: &Path, dir: &Path) -> Result<Self> {
         match fs::remove_dir_all(dir) {
