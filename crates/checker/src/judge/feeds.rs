@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::log::{Log, Step, body, highest};
 use super::run::{Link, Run, broken};
 use super::verdict::{Rule, Verdict};
-use crate::history::{ConnectionId, Event, Known, Name, Seq, What};
+use crate::history::{At, ConnectionId, Event, Known, Name, Seq, What};
 
 /// Cursors of a device that are remembered: it goes on from its last.
 const CURSORS_MAX: usize = 8;
@@ -34,6 +34,9 @@ struct Feed<'a> {
     /// Beyond these no event is pushed without the next before it.
     base: BTreeMap<&'a Name, Seq>,
     last: BTreeMap<&'a Name, Seq>,
+    /// Conversations that were not listed since it is news of its own that the user came to them:
+    /// the step by which they did, and when that was known.
+    owed: BTreeMap<&'a Name, (Seq, At)>,
 }
 
 struct Feeds<'r, 'a> {
@@ -52,6 +55,9 @@ pub(super) fn check<'a>(run: &Run<'a>, logs: &BTreeMap<&'a Name, Log<'a>>, verdi
 
 impl<'a> Feeds<'_, 'a> {
     fn take(&mut self, record: usize, what: &'a What, verdict: &mut Verdict) {
+        if let What::Live { on, .. } | What::Told { on, .. } = what {
+            self.told_by_now(record, *on, verdict);
+        }
         match what {
             What::Connected { on, cursor, reset, .. } => self.connected(record, *on, cursor.as_ref(), *reset, verdict),
             What::Conversation { on, way: crate::history::Way::Sync, listed, .. } => {
@@ -65,6 +71,7 @@ impl<'a> Feeds<'_, 'a> {
                 let feed = self.feeds.entry(*on).or_default();
                 feed.last.remove(conversation);
                 feed.base.remove(conversation);
+                feed.owed.remove(conversation);
             }
             What::Events { on, conversation, after, events, .. } => {
                 if let Some(last) = events.last() {
@@ -131,10 +138,9 @@ impl<'a> Feeds<'_, 'a> {
             let listed = feed.listed.get(conversation).copied();
             let got = device.got.get(conversation).copied();
             let news = listed.is_none() && joining_is_news(self.run, log, link, got);
-            if listed.is_none()
-                && !news
-                && let Some(covered) = covered
-            {
+            if let Some(step) = joined(log, link).filter(|_| news) {
+                feed.owed.insert(conversation, (step.seq, step.known));
+            } else if let (None, Some(covered)) = (listed, covered) {
                 feed.base.insert(conversation, covered);
             }
             let needed = match listed {
@@ -153,6 +159,27 @@ impl<'a> Feeds<'_, 'a> {
                 verdict.add(broken(Rule::ResumeOnce, record, why).on(conversation).seq(needed).body(said).by(link, "resume"));
             }
         }
+    }
+
+    /// A connection on which the server speaks has been told by now that its user came to the
+    /// conversations that were not listed for that reason, unless they left again.
+    fn told_by_now(&mut self, record: usize, on: ConnectionId, verdict: &mut Verdict) {
+        let (Some(link), Some(feed)) = (self.run.link(on), self.feeds.get_mut(&on)) else { return };
+        let now = self.run.records[record].at;
+        let fault = self.run.faults.iter().map(|(at, _)| *at).filter(|at| *at < now).max();
+        let healed = self.run.healed.iter().copied().filter(|at| *at < now).max();
+        if fault > healed {
+            return;
+        }
+        feed.owed.retain(|conversation, (seq, known)| {
+            let owed = healed.max(Some(*known)).is_none_or(|since| now <= since.saturating_add(TOLD_WITHIN));
+            let left = self.logs[conversation].steps(link.user).iter().any(|step| !step.joined && step.seq > *seq);
+            if !owed && !left {
+                let why = "it was not listed, and nobody told this connection that its user had become a member";
+                verdict.add(broken(Rule::ResumeOnce, record, why).on(conversation).seq(*seq).by(link, "resume"));
+            }
+            owed
+        });
     }
 
     fn live(&mut self, record: usize, on: ConnectionId, conversation: &'a Name, event: &'a Event, verdict: &mut Verdict) {
