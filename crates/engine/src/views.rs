@@ -1,7 +1,7 @@
 //! All reads of committed data, as those who ask may see it: logs, pages of messages,
 //! conversation lists with their counts, members, people. Everything is read from the store at
-//! each call; positions that are not written yet come from their owner, and profiles and the
-//! server's own state are kept at hand.
+//! each call; positions that are not written yet come from their owner, and profiles, heads and
+//! the server's own state are kept at hand.
 //!
 //! Must not know: connections, commands, how anything came to be written.
 
@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use chirrup_core::aggregate::AggregateId;
 use chirrup_core::event::Fact;
-use chirrup_core::ids::{ConversationId, UserId};
+use chirrup_core::ids::{ConversationId, Seq, UserId};
 use chirrup_core::server::Server;
 use chirrup_protocol::error::{Code, Error};
 use chirrup_protocol::reply::User;
@@ -84,23 +84,34 @@ pub struct Views {
     profiles: Kept<UserId, User>,
     /// The one server.
     server: Kept<(), Arc<Server>>,
+    /// Heads of conversations. This process is the one that publishes them, so that it hears of
+    /// each before anybody may ask for what is there.
+    heads: Kept<ConversationId, Seq>,
 }
 
 impl Views {
     /// Views over a store.
     pub fn new(kv: Arc<dyn Kv>, positions: Arc<dyn PositionSource>) -> Self {
-        Self { kv, positions, profiles: Kept::default(), server: Kept::default() }
+        Self { kv, positions, profiles: Kept::default(), server: Kept::default(), heads: Kept::default() }
     }
 
     /// Hears of a durable event, before its command is answered: what is cached of it is
-    /// forgotten.
+    /// forgotten, or brought forward.
     pub fn published(&self, published: &Published) {
         match &published.aggregate {
+            AggregateId::Conversation(conversation) => self.heads.raise(*conversation, published.event.seq()),
             AggregateId::User(user) if matches!(published.event.envelope.fact, Fact::ProfileUpdated | Fact::DisabledChanged { .. }) => {
                 self.profiles.forget(*user);
             }
             AggregateId::Server => self.server.forget(()),
             _ => {}
         }
+    }
+
+    /// It is not known what became of a commit: nothing that is cached counts any more.
+    pub fn doubted(&self) {
+        self.profiles.forget_all();
+        self.server.forget_all();
+        self.heads.forget_all();
     }
 }

@@ -1,5 +1,5 @@
 //! What was read last and is asked for all the time (a page of members names up to 1,000 users,
-//! whose logs would all be asked): a bounded cache that a change makes forget.
+//! whose logs would all be asked): a bounded cache that a change makes forget, or brings forward.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -16,18 +16,23 @@ pub(super) struct Kept<K, V> {
 struct Inner<K, V> {
     young: HashMap<K, V>,
     old: HashMap<K, V>,
-    /// Values that changed, ever.
+    /// Values that changed and were forgotten, ever.
     changes: u64,
+    /// Times that a generation was let go, ever.
+    turns: u64,
 }
 
 /// Given before a value is read, and asked back when it is kept: what changed in between may not
 /// be what was read.
 #[derive(Clone, Copy)]
-pub(super) struct Ticket(u64);
+pub(super) struct Ticket {
+    changes: u64,
+    turns: u64,
+}
 
 impl<K, V> Default for Kept<K, V> {
     fn default() -> Self {
-        Self { inner: Mutex::new(Inner { young: HashMap::new(), old: HashMap::new(), changes: 0 }) }
+        Self { inner: Mutex::new(Inner { young: HashMap::new(), old: HashMap::new(), changes: 0, turns: 0 }) }
     }
 }
 
@@ -43,16 +48,32 @@ impl<K: Hash + Eq + Copy, V: Clone> Kept<K, V> {
                 inner.keep(key, value.clone());
                 Ok(value)
             }
-            None => Err(Ticket(inner.changes)),
+            None => Err(Ticket { changes: inner.changes, turns: inner.turns }),
         }
     }
 
     /// Keeps a value that was read with this leave.
     pub(super) fn keep(&self, ticket: Ticket, key: K, value: V) {
         let mut inner = self.lock();
-        if inner.changes == ticket.0 {
+        let unchanged = inner.changes == ticket.changes && inner.turns == ticket.turns;
+        // One that was raised meanwhile is newer than what was read.
+        if unchanged && !inner.young.contains_key(&key) {
             inner.keep(key, value);
         }
+    }
+
+    /// The value, which only grows, is at least this one now.
+    pub(super) fn raise(&self, key: K, value: V)
+    where
+        V: Ord,
+    {
+        let mut inner = self.lock();
+        // What was read may be ahead of what is told.
+        let value = match inner.young.get(&key).or_else(|| inner.old.get(&key)) {
+            Some(known) => value.max(known.clone()),
+            None => value,
+        };
+        inner.keep(key, value);
     }
 
     /// The value is another now.
@@ -63,6 +84,14 @@ impl<K: Hash + Eq + Copy, V: Clone> Kept<K, V> {
         inner.old.remove(&key);
     }
 
+    /// Every value may be another now.
+    pub(super) fn forget_all(&self) {
+        let mut inner = self.lock();
+        inner.changes += 1;
+        inner.young.clear();
+        inner.old.clear();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner<K, V>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,8 +99,9 @@ impl<K: Hash + Eq + Copy, V: Clone> Kept<K, V> {
 
 impl<K: Hash + Eq, V> Inner<K, V> {
     fn keep(&mut self, key: K, value: V) {
-        if self.young.len() >= GENERATION_MAX {
+        if self.young.len() >= GENERATION_MAX && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
+            self.turns += 1;
         }
         self.young.insert(key, value);
     }
@@ -92,6 +122,28 @@ mod tests {
         assert_eq!(kept.get(1).ok(), Some("after"));
         kept.forget(1);
         assert!(kept.get(1).is_err());
+    }
+
+    #[test]
+    fn what_rose_while_an_older_value_was_read_stands() {
+        let kept = Kept::default();
+        let ticket = kept.get(1).unwrap_err();
+        kept.raise(1, 5);
+        kept.keep(ticket, 1, 4);
+        assert_eq!(kept.get(1).ok(), Some(5));
+        kept.raise(1, 3);
+        assert_eq!(kept.get(1).ok(), Some(5), "told of in order, after it was read");
+        let ticket = kept.get(2).unwrap_err();
+        kept.raise(2, 7);
+        for n in 10..10 + 2 * GENERATION_MAX {
+            kept.raise(n, 0);
+        }
+        kept.keep(ticket, 2, 6);
+        assert!(kept.get(2).is_err(), "the newer value was let go meanwhile");
+        let ticket = kept.get(3).unwrap_err();
+        kept.forget_all();
+        kept.keep(ticket, 3, 0);
+        assert!(kept.get(3).is_err() && kept.get(10 + 2 * GENERATION_MAX - 1).is_err());
     }
 
     #[test]

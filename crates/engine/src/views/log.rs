@@ -56,6 +56,21 @@ impl Views {
 
     /// Highest seq of a log; 0 of one that does not exist.
     pub fn head(&self, aggregate: &AggregateId) -> Result<Seq, ReadError> {
+        let AggregateId::Conversation(conversation) = aggregate else { return self.stored_head(aggregate) };
+        match self.heads.get(*conversation) {
+            Ok(head) => Ok(head),
+            Err(ticket) => {
+                let head = self.stored_head(aggregate)?;
+                // Who asks for what does not exist shall not drive out what does.
+                if head > 0 {
+                    self.heads.keep(ticket, *conversation, head);
+                }
+                Ok(head)
+            }
+        }
+    }
+
+    fn stored_head(&self, aggregate: &AggregateId) -> Result<Seq, ReadError> {
         let mark = self.stored(aggregate)?.map_or(0, |state| state.head);
         Ok(self.beyond(aggregate, mark)?.map_or(mark, |row| row.record.event.seq()))
     }

@@ -96,6 +96,7 @@ fn decided(shared: &Arc<Shared>, number: u64, mut batch: Batch) {
                 CommitError::Refused(_) => Answer::StorageFull,
                 CommitError::Unknown(_) | CommitError::Stopped(_) => Answer::Unknown,
             };
+            shared.views.doubted();
             refuse(batch, &answer);
             // After the answers: see `Intake::refuse_all`.
             shared.generation.fetch_add(1, Ordering::AcqRel);
