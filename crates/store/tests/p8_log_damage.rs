@@ -82,13 +82,14 @@ fn p8_a_torn_frame_of_many_blocks_is_cut_whichever_block_is_missing() {
 
 #[test]
 fn p8_a_flipped_bit_before_the_last_frame_is_refused_by_file_and_offset() {
-    let dir = killed_after(12, VALUE);
-    let segment = segments(dir.path()).pop().unwrap();
-    let frames = frames(&segment);
-    assert_eq!(frames.len(), 12);
-    for (number, frame) in frames[..11].iter().enumerate() {
+    const COMMITS: usize = 12;
+    let dir = killed_after(COMMITS as u64, VALUE);
+    let all = segments(dir.path());
+    let frames: Vec<_> = all.iter().flat_map(|segment| frames(segment).into_iter().map(move |frame| (segment, frame))).collect();
+    assert_eq!(frames.len(), COMMITS);
+    for (number, (segment, frame)) in frames[..COMMITS - 1].iter().enumerate() {
         let at = frame.start + (number * 37) % frame.len();
-        let (copy, path) = changed(&dir, &segment, |bytes| bytes[at] ^= 1 << (number % 8));
+        let (copy, path) = changed(&dir, segment, |bytes| bytes[at] ^= 1 << (number % 8));
         let (place, offset, what) = damage(open(copy.path()));
         assert_eq!((place, offset), (path, frame.start as u64), "byte {at}: {what}");
         assert!(what.contains(&format!("frame {}", number + 1)), "{what}");

@@ -138,8 +138,7 @@ impl Engine {
         let mut waits = 0;
         loop {
             let round = self.work.rounds();
-            let scarce = self.room.full().is_some();
-            let error = match log.append(frame, scarce) {
+            let error = match log.append(frame) {
                 Ok(number) => return Ok(number),
                 Err(AppendError::Broken(why)) => return Err(self.stop(why)),
                 Err(AppendError::NoRoom(error)) => error,

@@ -25,7 +25,7 @@ const SPARE_PREFIX: &str = "spare-";
 const UNFINISHED_SPARE_NAME: &str = "unfinished-spare";
 const UNFINISHED_NAME: &str = "unfinished";
 
-/// A segment for which there is little room is this part of the usual length.
+/// A segment that somebody waits for is this part of the usual length.
 const SHORT_PART: u64 = 8;
 
 /// Written in pieces of this many bytes when a segment is filled with zeros.
@@ -136,34 +136,16 @@ impl Segments {
         let name = format!("{SPARE_PREFIX}{}", state.spares_made);
         drop(state);
         let file = self.allocate(UNFINISHED_SPARE_NAME, self.segment_bytes)?;
-        let zeros = vec![0; ZEROS_BYTES];
-        let mut offset = 0;
-        while offset < self.segment_bytes {
-            let piece = (self.segment_bytes - offset).min(ZEROS_BYTES as u64);
-            file.write_all_at(&zeros[..usize::try_from(piece).expect("at most 1 MiB")], offset)?;
-            // A commit's own sync waits behind what was written here, so that is never much.
-            file.sync()?;
-            offset += piece;
-        }
         self.files.rename(&self.dir.join(UNFINISHED_SPARE_NAME), &self.dir.join(&name))?;
         self.files.sync_dir(&self.dir)?;
         self.lock().spare = Some(Spare { file, length: self.segment_bytes, name });
         Ok(())
     }
 
-    /// A new file for a segment of at least this length, shorter than usual if there is little
-    /// room.
-    fn allocate_some(&self, least: u64, scarce: bool) -> io::Result<Spare> {
-        let allocate = |length| Ok(Spare { file: self.allocate(UNFINISHED_NAME, length)?, length, name: UNFINISHED_NAME.to_owned() });
-        let usual = self.segment_bytes.max(least);
-        let short = (self.segment_bytes / SHORT_PART).max(least);
-        if !scarce {
-            match allocate(usual) {
-                Err(error) if is_no_room(&error) => {}
-                other => return other,
-            }
-        }
-        allocate(short)
+    /// A new file for a segment of at least this length, made while a commit waits: a short one.
+    fn allocate_short(&self, least: u64) -> io::Result<Spare> {
+        let length = (self.segment_bytes / SHORT_PART).max(least);
+        Ok(Spare { file: self.allocate(UNFINISHED_NAME, length)?, length, name: UNFINISHED_NAME.to_owned() })
     }
 
     /// A new file of this name and length; nothing is left of it on an error.
@@ -176,7 +158,7 @@ impl Segments {
             }
             other => other?,
         };
-        if let Err(error) = file.allocate(length) {
+        if let Err(error) = write_out(file.as_ref(), length) {
             self.files.remove(&path)?;
             return Err(error);
         }
@@ -257,11 +239,11 @@ impl Log {
         self.active.end + frame.len() <= self.active.length
     }
 
-    /// Writes a frame and makes it durable. Returns its number. `scarce`: room must be left for
-    /// others. After `Broken` it must not be called again.
-    pub(super) fn append(&mut self, frame: &mut Frame, scarce: bool) -> Result<u64, AppendError> {
+    /// Writes a frame and makes it durable. Returns its number. After `Broken` it must not be called
+    /// again.
+    pub(super) fn append(&mut self, frame: &mut Frame) -> Result<u64, AppendError> {
         if !self.fits(frame) {
-            self.next_segment(frame.len(), scarce)?;
+            self.next_segment(frame.len())?;
         }
         let number = self.next_number;
         let half = frame.payload().len() / 2;
@@ -303,14 +285,14 @@ impl Log {
     }
 
     /// Turns to a new segment with room for a frame of `bytes`.
-    fn next_segment(&mut self, bytes: u64, scarce: bool) -> Result<(), AppendError> {
+    fn next_segment(&mut self, bytes: u64) -> Result<(), AppendError> {
         let segments = Arc::clone(&self.segments);
         let least = FIRST_FRAME + bytes;
         let path = segment::path(&segments.dir, self.active.sequence + 1);
         let spare = segments.lock().spare.take_if(|spare| spare.length >= least);
         let spare = match spare {
             Some(spare) => spare,
-            None => segments.allocate_some(least, scarce).map_err(classify("allocate"))?,
+            None => segments.allocate_short(least).map_err(classify("allocate"))?,
         };
         let unfinished = segments.dir.join(&spare.name);
         let begun = self.begin_segment(spare, &unfinished, &path);
@@ -355,6 +337,21 @@ impl Log {
     }
 }
 
+/// Gives a new file its length, and writes it out, durably. A sync of what is written within it then
+/// changes the contents alone: it waits for no journal, and needs none. Of room that was only promised
+/// ext4 may say that it was synced, while its journal is given up, though it was not.
+fn write_out(file: &dyn LayerFile, length: u64) -> io::Result<()> {
+    file.allocate(length)?;
+    let zeros = vec![0; ZEROS_BYTES];
+    for offset in (0..length).step_by(ZEROS_BYTES) {
+        let piece = usize::try_from(length - offset).map_or(ZEROS_BYTES, |left| left.min(ZEROS_BYTES));
+        file.write_all_at(&zeros[..piece], offset)?;
+        // A commit's own sync waits behind what was written here, so that is never much.
+        synced(file.sync())?;
+    }
+    Ok(())
+}
+
 fn classify(what: &str) -> impl FnOnce(io::Error) -> AppendError {
     move |error| {
         if is_no_room(&error) {
@@ -374,11 +371,11 @@ fn synced(result: io::Result<()>) -> io::Result<()> {
 /// Makes the first segment and the manifest of a new log.
 pub(super) fn create(files: &dyn FileLayer, dir: &Path, segment_bytes: u64) -> Result<(), OpenError> {
     let draw = || files.random().map_err(OpenError::io("draw a random number for", dir));
-    let length = segment_bytes.max(FIRST_FRAME);
+    let length = (segment_bytes / SHORT_PART).max(FIRST_FRAME);
     let header = segment::Header { store: draw()?, sequence: 1, first_number: 1, salt: draw()?, length };
     let path = segment::path(dir, 1);
     let file = files.open(&path, Open::CreateNew).map_err(OpenError::io("create", &path))?;
-    file.allocate(length).map_err(OpenError::io("allocate", &path))?;
+    write_out(file.as_ref(), length).map_err(OpenError::io("allocate", &path))?;
     file.write_all_at(&header.encode(), 0).map_err(OpenError::io("write", &path))?;
     file.sync().map_err(OpenError::io("sync", &path))?;
     ManifestFile::create(
