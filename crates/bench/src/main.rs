@@ -240,9 +240,16 @@ impl Full {
 
     async fn one(world: &World, name: &str, events: u64) -> Result<(PathBuf, floor::store::Filled)> {
         eprintln!("making {events} messages");
+        let (data, bare) = (world.place(name), world.place(&format!("bare-{name}")));
+        let done = world.place(&format!("{name}.done"));
+        if done.exists() {
+            let value_bytes = event_bytes(&data)?;
+            return Ok((data, floor::store::Filled { dir: bare, rows: events, value_bytes }));
+        }
         let data = world.filled(name, events).await?;
-        let (bare, value_bytes) = (world.scratch(&format!("bare-{name}"))?, event_bytes(&data)?);
+        let value_bytes = event_bytes(&data)?;
         let filled = tokio::task::spawn_blocking(move || floor::store::fill(bare, events, value_bytes)).await??;
+        std::fs::write(done, [])?;
         Ok((data, filled))
     }
 }

@@ -155,6 +155,11 @@ impl World {
         Ok(to)
     }
 
+    /// Where something of this name lies, if it was made.
+    pub(crate) fn place(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
     /// Where something besides stores of the server can be put.
     pub(crate) fn scratch(&self, name: &str) -> Result<PathBuf> {
         let path = self.dir.join(name);

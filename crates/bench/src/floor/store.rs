@@ -109,9 +109,12 @@ pub(crate) struct Reads {
 
 /// A store that is filled with rows of random bytes, to be read.
 pub(crate) struct Filled {
-    dir: PathBuf,
-    rows: u64,
-    value_bytes: usize,
+    /// Where it is.
+    pub(crate) dir: PathBuf,
+    /// How many.
+    pub(crate) rows: u64,
+    /// Bytes of each.
+    pub(crate) value_bytes: usize,
 }
 
 /// Fills a store with so many rows.
