@@ -242,14 +242,14 @@ impl Full {
         eprintln!("making {events} messages");
         let (data, bare) = (world.place(name), world.place(&format!("bare-{name}")));
         let done = world.place(&format!("{name}.done"));
-        if done.exists() {
-            let value_bytes = event_bytes(&data)?;
+        if let Ok(value_bytes) = std::fs::read_to_string(&done) {
+            let value_bytes = value_bytes.parse()?;
             return Ok((data, floor::store::Filled { dir: bare, rows: events, value_bytes }));
         }
         let data = world.filled(name, events).await?;
         let value_bytes = event_bytes(&data)?;
         let filled = tokio::task::spawn_blocking(move || floor::store::fill(bare, events, value_bytes)).await??;
-        std::fs::write(done, [])?;
+        std::fs::write(done, value_bytes.to_string())?;
         Ok((data, filled))
     }
 }
