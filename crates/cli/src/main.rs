@@ -33,7 +33,7 @@ use failure::Failure;
 
 /// The live heap is a figure that the server tells.
 #[global_allocator]
-static HEAP: chirrup_server::heap::CountingAllocator = chirrup_server::heap::CountingAllocator;
+static HEAP: chirrup_server::heap::Allocator = chirrup_server::heap::Allocator;
 
 const _: () = assert!(!chirrup_mutants::ENABLED, "rules can be broken in this build: it must be `chirrup-mutant` alone");
 

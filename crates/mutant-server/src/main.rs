@@ -21,7 +21,7 @@ const KILL_AT: &str = "CHIRRUP_KILL_AT";
 
 /// As in `chirrup`, whose figures it tells.
 #[global_allocator]
-static HEAP: chirrup_server::heap::CountingAllocator = chirrup_server::heap::CountingAllocator;
+static HEAP: chirrup_server::heap::Allocator = chirrup_server::heap::Allocator;
 
 #[tokio::main]
 async fn main() -> ExitCode {

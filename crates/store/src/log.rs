@@ -53,11 +53,12 @@ pub fn event(kv: &dyn Kv, aggregate: &AggregateId, seq: Seq) -> Result<Option<Ev
 
 /// An event's row as a range gave it.
 pub fn decode(range: &Range, (sort, value): &Entry) -> Result<EventRow, ReadError> {
-    let key = Key::new(range.table, range.partition.clone(), sort.clone());
-    let row = record::decode_event(&key, value)?;
-    if keys::event_seq(sort) == Some(row.record.event.seq()) {
-        Ok(row)
-    } else {
-        Err(ReadError::Damaged { place: format!("{key:?}"), what: format!("holds event {}", row.record.event.seq()) })
-    }
+    let row = record::read_event(value).and_then(|row| match row.record.event.seq() {
+        seq if keys::event_seq(sort) == Some(seq) => Ok(row),
+        seq => Err(format!("holds event {seq}")),
+    });
+    row.map_err(|what| {
+        let key = Key::new(range.table, range.partition.clone(), sort.clone());
+        ReadError::Damaged { place: format!("{key:?}"), what }
+    })
 }

@@ -143,10 +143,15 @@ fn damaged(key: &Key, what: impl Into<String>) -> ReadError {
 }
 
 fn open<'b, T: Decode<'b, ()>>(key: &Key, bytes: &'b [u8]) -> Result<T, ReadError> {
+    read(bytes).map_err(|what| damaged(key, what))
+}
+
+/// What is in a value, or what is wrong with it.
+fn read<'b, T: Decode<'b, ()>>(bytes: &'b [u8]) -> Result<T, String> {
     match bytes.split_first() {
-        Some((&VERSION, body)) => codec::decode(body).map_err(|e| damaged(key, e.to_string())),
-        Some((version, _)) => Err(damaged(key, format!("record version {version}; this build knows {VERSION}"))),
-        None => Err(damaged(key, "an empty value")),
+        Some((&VERSION, body)) => codec::decode(body).map_err(|e| e.to_string()),
+        Some((version, _)) => Err(format!("record version {version}; this build knows {VERSION}")),
+        None => Err("an empty value".to_owned()),
     }
 }
 
@@ -180,7 +185,12 @@ pub fn encode_event(offset: Offset, record: &Record) -> Vec<u8> {
 
 /// An event's row of its bytes.
 pub fn decode_event(key: &Key, bytes: &[u8]) -> Result<EventRow, ReadError> {
-    let row: EventRowCbor = open(key, bytes)?;
+    read_event(bytes).map_err(|what| damaged(key, what))
+}
+
+/// The same, where a key is made only if something is wrong: says what that is.
+pub(crate) fn read_event(bytes: &[u8]) -> Result<EventRow, String> {
+    let row: EventRowCbor = read(bytes)?;
     let event = Event { envelope: row.envelope, sealed: row.sealed };
     Ok(EventRow { offset: Offset { epoch: row.epoch, n: row.n, k: row.k }, record: Record { event, fold: row.fold } })
 }
