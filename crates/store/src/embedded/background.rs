@@ -15,6 +15,8 @@ use super::tree::Tree;
 
 /// How often is tried again what found no room.
 const RETRY_MS: u64 = 500;
+/// Time between two pieces of a spare segment: the disk is for commits first.
+const PIECE_PAUSE_MS: u64 = 4;
 
 impl Engine {
     /// Runs a thread to its end. Unless the store is being closed, that is a reason to stop it:
@@ -31,15 +33,14 @@ impl Engine {
     pub(super) fn run_flusher(&self) -> Result<(), String> {
         let mut patience = Some(Duration::ZERO);
         while self.work.next_flush(patience) {
-            let complete = self.keep_in_order()?;
+            patience = self.keep_in_order()?.map(Duration::from_millis);
             self.work.tell_round();
-            patience = (!complete).then_some(Duration::from_millis(RETRY_MS));
         }
         Ok(())
     }
 
-    /// Does what is due. `false` if something must be tried again.
-    fn keep_in_order(&self) -> Result<bool, String> {
+    /// Does what is due. After so many milliseconds there is more to do, or to try again.
+    fn keep_in_order(&self) -> Result<Option<u64>, String> {
         let flushed = self.flush_all()?;
         but_for_room(self.segments.trim(self.trees.oldest_needed()), "trim the log")?;
         self.work.tell_done();
@@ -52,12 +53,15 @@ impl Engine {
             but_for_room(self.room.take_reserve(), "take the reserve")?;
         }
         if self.room.check().is_err() || !flushed {
-            return Ok(false);
+            but_for_room(self.segments.give_up_spare(), "give up a spare segment")?;
+            return Ok(Some(RETRY_MS));
         }
-        if self.room.is_for(self.segments.segment_bytes()) {
-            but_for_room(self.segments.make_spare(), "make a spare segment")?;
+        let is_room = self.room.is_for(self.segments.segment_bytes());
+        if but_for_room(self.segments.make_spare(is_room), "make a spare segment")? == Some(false) {
+            return Ok(Some(PIECE_PAUSE_MS));
         }
-        Ok(!self.room.lacks_reserve() && self.room.full().is_none() && self.room.no_merge().is_none())
+        let complete = !self.room.lacks_reserve() && self.room.full().is_none() && self.room.no_merge().is_none();
+        Ok((!complete).then_some(RETRY_MS))
     }
 
     fn ask_compact_all(&self) {
@@ -123,11 +127,12 @@ impl Engine {
     }
 }
 
-/// Takes want of room for no failure.
-fn but_for_room(result: std::io::Result<()>, what: &str) -> Result<(), String> {
+/// Takes want of room for no failure: there is nothing then.
+fn but_for_room<T>(result: std::io::Result<T>, what: &str) -> Result<Option<T>, String> {
     match result {
-        Err(error) if !is_no_room(&error) => Err(format!("failed to {what}: {error}")),
-        _ => Ok(()),
+        Ok(done) => Ok(Some(done)),
+        Err(error) if is_no_room(&error) => Ok(None),
+        Err(error) => Err(format!("failed to {what}: {error}")),
     }
 }
 

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use super::abort::AbortSwitch;
 use super::frame::Frame;
-use super::log::{AppendError, Log, Segments};
+use super::log::{AppendError, Log};
 use super::options::EmbeddedOptions;
 use super::room::Room;
+use super::segments::Segments;
 use super::trees::Trees;
 use super::work::Work;
 use crate::kv::{CommitError, Row, Status};
@@ -235,8 +236,8 @@ impl Engine {
     }
 
     fn seal_old_memtables(&self) -> bool {
-        let (segments, oldest) = self.segments.sealed();
-        let Some(oldest) = oldest.filter(|_| segments as u64 * self.options.segment_bytes > self.options.log_bytes) else {
+        let (bytes, oldest) = self.segments.sealed();
+        let Some(oldest) = oldest.filter(|_| bytes > self.options.log_bytes) else {
             return false;
         };
         let old = self.trees.all().iter().filter(|tree| tree.oldest_needed().is_some_and(|needed| needed <= oldest));

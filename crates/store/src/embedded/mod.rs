@@ -23,6 +23,7 @@ mod recover;
 mod room;
 mod salvage;
 mod segment;
+mod segments;
 mod tables;
 mod tables_check;
 mod tables_config;

@@ -10,12 +10,12 @@ use std::path::Path;
 use super::error::OpenError;
 use super::file::{FileLayer, Open};
 use super::manifest::{Manifest, ManifestFile};
-use super::segment::{self, Extent, Segment, Visit};
+use super::segment::{self, Extent, Sealed, Segment, Visit};
 
 /// The log, found sound.
 pub(super) struct Recovered {
-    /// Full segments: sequence and last frame number.
-    pub(super) sealed: Vec<(u64, u64)>,
+    /// Full segments, oldest first.
+    pub(super) sealed: Vec<Sealed>,
     /// The segment to write on.
     pub(super) last: Segment,
     /// Where in it the last frame begins, if there is one.
@@ -41,7 +41,8 @@ pub(super) fn check(files: &dyn FileLayer, dir: &Path, manifest: &ManifestFile) 
         let extent = segment.scan(&mut |_, _| Ok(()))?;
         next_number = extent.next_number;
         if let Some((segment, extent)) = before.replace((segment, extent)) {
-            sealed.push((segment.header.sequence, extent.next_number - 1));
+            let (sequence, length) = (segment.header.sequence, segment.length);
+            sealed.push(Sealed { sequence, last_number: extent.next_number - 1, length });
         }
     }
     let Some((last, extent)) = before else {
@@ -137,9 +138,9 @@ pub(super) fn replay(
     visit: &mut Visit<'_>,
 ) -> Result<(), OpenError> {
     let mut visit_from = |number: u64, payload: &[u8]| if number >= from { visit(number, payload) } else { Ok(()) };
-    for (sequence, last_number) in &recovered.sealed {
-        if *last_number >= from {
-            Segment::open(files, dir, *sequence, store)?.scan(&mut visit_from)?;
+    for Sealed { sequence, last_number, .. } in recovered.sealed.iter().copied() {
+        if last_number >= from {
+            Segment::open(files, dir, sequence, store)?.scan(&mut visit_from)?;
         }
     }
     recovered.last.scan(&mut visit_from)?;

@@ -86,6 +86,16 @@ pub(super) struct Segment {
     pub(super) length: u64,
 }
 
+/// A segment that is full.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sealed {
+    pub(super) sequence: u64,
+    /// The number of its last frame.
+    pub(super) last_number: u64,
+    /// The file's length, bytes.
+    pub(super) length: u64,
+}
+
 /// What the frames of a segment look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Extent {
