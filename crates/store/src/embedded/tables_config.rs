@@ -6,7 +6,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use lsm_tree::config::{BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry, PinningPolicy};
+use lsm_tree::config::{
+    BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry, PartitioningPolicy, PinningPolicy,
+};
 use lsm_tree::{CompressionType, Config, SequenceNumberCounter};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -40,11 +42,16 @@ pub(super) fn config(path: &Path) -> Config {
     let filter = FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(FILTER_BITS_PER_KEY));
     // Rows at the top are soon merged, so compressing them is work in vain.
     let compression = CompressionPolicy::new([CompressionType::None, CompressionType::None, CompressionType::Lz4]);
+    // A file's index and filter are a few hundred KiB: below the levels where they stay in memory, only
+    // the piece that a read needs is brought there, lest they drive each other out.
+    let partitioned = PartitioningPolicy::new([false, false, true]);
     Config::new(path, SequenceNumberCounter::default(), SequenceNumberCounter::default())
         .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES))
         .data_block_compression_policy(compression)
         .filter_policy(FilterPolicy::all(filter))
         .filter_block_pinning_policy(PinningPolicy::new([true, false]))
+        .filter_block_partitioning_policy(partitioned.clone())
+        .index_block_partitioning_policy(partitioned)
         .index_block_pinning_policy(PinningPolicy::new([true, true, false]))
 }
 
