@@ -15,7 +15,11 @@ const WHAT_TO_DO: &str = "stop using this data and keep a copy of it. If there i
 
 /// Findings about a store with these damaged places.
 pub(super) fn found(losses: &[Loss]) -> Vec<Finding> {
-    let mut findings = vec![finding("store", State::Wrong, format!("it is damaged in {} places", losses.len()))];
+    let mut findings = vec![finding(
+        "store",
+        State::Wrong,
+        format!("it is damaged in {} place{}", losses.len(), if losses.len() == 1 { "" } else { "s" }),
+    )];
     findings.extend(losses.iter().take(PLACES_MAX).map(place));
     if losses.len() > PLACES_MAX {
         findings.push(finding("damage", State::Wrong, format!("and {} places more", losses.len() - PLACES_MAX)));

@@ -88,6 +88,9 @@ impl Log {
     /// again.
     pub(super) fn append(&mut self, frame: &mut Frame) -> Result<u64, AppendError> {
         if !self.fits(frame) {
+            if mutant!(AckBeforeSync) {
+                self.sync()?;
+            }
             self.next_segment(frame.len())?;
         }
         let number = self.next_number;
@@ -100,12 +103,16 @@ impl Log {
         }
         kill_point!(LogWritten);
         if !mutant!(AckBeforeSync) {
-            self.active.file.sync().map_err(|error| AppendError::Broken(format!("failed to sync the log: {error}")))?;
+            self.sync()?;
         }
         kill_point!(LogSynced);
         self.active.end += frame.len();
         self.next_number += 1;
         Ok(number)
+    }
+
+    fn sync(&self) -> Result<(), AppendError> {
+        self.active.file.sync().map_err(|error| AppendError::Broken(format!("failed to sync the log: {error}")))
     }
 
     /// After a write of `frame` that failed: makes sure that it is not found whole in its place.
