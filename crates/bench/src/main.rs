@@ -241,7 +241,7 @@ impl Full {
     async fn one(world: &World, name: &str, events: u64) -> Result<(PathBuf, floor::store::Filled)> {
         eprintln!("making {events} messages");
         let (data, bare) = (world.place(name), world.place(&format!("bare-{name}")));
-        let done = world.place(&format!("{name}.done"));
+        let done = world.place(&format!("{name}-{events}.done"));
         if let Ok(value_bytes) = std::fs::read_to_string(&done) {
             let value_bytes = value_bytes.parse()?;
             return Ok((data, floor::store::Filled { dir: bare, rows: events, value_bytes }));

@@ -165,6 +165,9 @@ impl<'a> Feeds<'_, 'a> {
     /// conversations that were not listed for that reason, unless they left again.
     fn told_by_now(&mut self, record: usize, on: ConnectionId, verdict: &mut Verdict) {
         let (Some(link), Some(feed)) = (self.run.link(on), self.feeds.get_mut(&on)) else { return };
+        if feed.owed.is_empty() {
+            return;
+        }
         let now = self.run.records[record].at;
         let fault = self.run.faults.iter().map(|(at, _)| *at).filter(|at| *at < now).max();
         let healed = self.run.healed.iter().copied().filter(|at| *at < now).max();

@@ -32,7 +32,8 @@ pub struct EmbeddedOptions {
     /// Memory for rows that are in the log but not yet in tables. A commit waits when it is
     /// full, until a part has been written.
     pub memtable_bytes: u64,
-    /// Length of a segment of the log; one holding a larger commit is longer.
+    /// Length of a segment of the log; one holding a larger commit is longer, and one that a commit
+    /// waits for is an eighth as long.
     pub segment_bytes: u64,
     /// When this much of the log is kept, tables are written so that its oldest part can go.
     pub log_bytes: u64,
