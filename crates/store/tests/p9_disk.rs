@@ -269,3 +269,16 @@ fn p9_a_full_disk_takes_deletions_and_recovers_by_itself() {
     assert_eq!(count(&kv, written + 1, 10 * VALUE), kept + 1);
     kv.verify().unwrap();
 }
+
+#[test]
+fn a_spare_segment_is_made_ready_piece_by_piece_and_is_the_next() {
+    let dir = common::temp_dir();
+    let segment_bytes = 1 << 20;
+    let kv = EmbeddedKv::open(dir.path(), EmbeddedOptions { segment_bytes, ..options() }).unwrap();
+    let spare = dir.path().join("log/spare-1");
+    wait_for("a spare segment of more than one piece", || spare.exists());
+    // The first segment has an eighth of that length.
+    fill(&kv, 0..40, VALUE);
+    let last = common::segments(dir.path()).pop().unwrap();
+    assert_eq!(std::fs::metadata(last).unwrap().len(), segment_bytes);
+}
