@@ -147,11 +147,13 @@ impl World {
         Ok(wires)
     }
 
-    /// A copy of the store as it was made, and where it lies.
+    /// A copy of the store as it was made, and where it lies. The disk is at rest then: what parts
+    /// before this wrote and removed, and the copy itself, is no matter of what is measured next.
     pub(crate) fn fresh(&self, name: &str) -> Result<PathBuf> {
         let to = self.dir.join(name);
         let _ = fs::remove_dir_all(&to);
         copy(&self.dir.join("base"), &to)?;
+        rustix::fs::sync();
         Ok(to)
     }
 
