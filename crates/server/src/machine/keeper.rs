@@ -19,8 +19,9 @@ use crate::edge;
 
 /// How long the keeper sleeps if nobody rings.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// Positions written in one commit.
-const FLUSH_MAX: usize = 4_096;
+/// Positions written in one commit. Taking, reading, committing and answering them each holds back
+/// messages for as long as one part takes, so a part is small: some 0.1 ms.
+const FLUSH_MAX: usize = 256;
 
 /// Runs until the machine stops; then writes what is left. Tells `at_rest` when no effect is left
 /// to send, or none can be.

@@ -92,7 +92,10 @@ impl EmbeddedKv {
 
     fn start(&mut self, name: &str, run: fn(&Engine) -> Result<(), String>, dir: &Path) -> Result<(), OpenError> {
         let engine = Arc::clone(&self.engine);
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || engine.run(run));
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            background::give_way();
+            engine.run(run);
+        });
         self.threads.push(thread.map_err(OpenError::io("start a thread for", dir))?);
         Ok(())
     }
