@@ -83,7 +83,7 @@ fn times() -> Result<Histogram<u64>> {
 /// Gives each send to its connection when it is due. Goes before all other threads where it may: load
 /// that comes late would be taken for a server that is late.
 fn pace(schedule: Schedule, groups: &[(Arc<str>, Vec<usize>)], orders: &[Sender<Order>]) -> Result<()> {
-    drop(rustix::process::nice(-20));
+    rustix::process::nice(-20).ok();
     for number in 0..schedule.count {
         clock::sleep_until(schedule.due(number));
         let (conversation, members) = &groups[number as usize % groups.len()];

@@ -26,7 +26,7 @@ const NICENESS: i32 = 5;
 pub(super) fn give_way() {
     // Elsewhere it would be the whole process.
     #[cfg(target_os = "linux")]
-    drop(rustix::process::nice(NICENESS));
+    rustix::process::nice(NICENESS).ok();
 }
 
 impl Engine {
