@@ -20,21 +20,10 @@ use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
 
 use sdk::Sdk;
-use support::{Server, until_async};
+use support::{SMALL_STORE, Server, until_async};
 
-/// A small store, so that its log is turned over, heartbeats that come often, positions that are
-/// written soon, and people who are gone soon.
-const SETTINGS: &[(&str, &str)] = &[
-    ("session.heartbeat_ms", "1000"),
-    ("session.merge_ms", "5"),
-    ("session.grace_ms", "100"),
-    ("store.cache_bytes", "1048576"),
-    ("store.memtable_bytes", "1048576"),
-    ("store.segment_bytes", "1048576"),
-    ("store.log_bytes", "4194304"),
-    ("store.low_water_bytes", "3145728"),
-    ("store.reserve_bytes", "1048576"),
-];
+/// Heartbeats that come often, positions that are written soon, and people who are gone soon.
+const SOON: &[(&str, &str)] = &[("session.heartbeat_ms", "1000"), ("session.merge_ms", "5"), ("session.grace_ms", "100")];
 /// Two heartbeats, and 5 s (P12).
 const PRESENCE_WITHIN_MS: u64 = 7_000;
 /// Changes that are acked between two kills.
@@ -70,7 +59,7 @@ const NEEDED_RAW: &[Rare] = &[
 
 /// Chats over kills until all that is needed was met, reads everything back, and judges.
 async fn judged<A: Adapter>(adapter: impl Fn(&Server) -> A, seed: u64, needed: &[Rare], name: &str) {
-    let mut server = Server::start_with(SETTINGS);
+    let mut server = Server::start_with(&[SOON, SMALL_STORE].concat());
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("checked-{name}.jsonl"));
     let recorder = Recorder::to_file(&path).unwrap();
     recorder.note(What::Terms { presence_within_ms: PRESENCE_WITHIN_MS });

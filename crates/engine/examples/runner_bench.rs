@@ -37,7 +37,7 @@ fn main() {
         command(c, u64::from(c), action)
     };
     let (number, batch) = runner.prepare(&mut (0..200).map(create).collect());
-    kv.commit(batch.rows).expect("memory takes it");
+    kv.commit(&batch.rows).expect("memory takes it");
     runner.settle(number);
     let (mut rows, mut bytes, mut count) = (0, 0, 0);
     let mut spent = std::time::Duration::ZERO;
@@ -62,7 +62,7 @@ fn main() {
         count += 1_000;
         rows += batch.rows.len();
         bytes += batch.rows.iter().map(|r| r.value.as_ref().map_or(0, Vec::len) + r.key.partition.len() + r.key.sort.len()).sum::<usize>();
-        kv.commit(batch.rows).expect("memory takes it");
+        kv.commit(&batch.rows).expect("memory takes it");
         runner.settle(number);
     }
     println!(

@@ -25,6 +25,9 @@ pub enum Answer {
     /// Nothing happened and nothing will of this try: the store takes nothing until it is opened
     /// anew. To be tried after that.
     StorageFailed,
+    /// Nothing happened and nothing will of this try: the store does not answer now. To be tried
+    /// later.
+    StorageBusy,
     /// Nothing happened: what it needs could not be read. Why, for the log. To be tried later.
     Failed(String),
     /// It is not known whether it took effect. To be tried again under the same client id.

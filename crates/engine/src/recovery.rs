@@ -75,7 +75,7 @@ pub fn recover(kv: &dyn Kv, fresh: &Fresh) -> Result<Recovered, RecoveryError> {
         fresh.incarnation
     };
     // On a full disk too: there is no reading and no deleting before it.
-    kv.commit_reserved(rows)?;
+    kv.commit_reserved(&rows)?;
     let mut marks = [Offset::default(); SHARDS as usize];
     for (shard, mark) in (0..SHARDS).zip(&mut marks) {
         *mark = make_whole(kv, epoch, shard)?;
@@ -94,7 +94,7 @@ pub fn renew(kv: &dyn Kv, incarnation: u64) -> Result<(), RecoveryError> {
     let (epoch, mut rows) = next_epoch(kv)?;
     let value = Some(record::encode_number(&incarnation));
     rows.push(Row { key: keys::meta(SERVER, INCARNATION), value, version: u64::from(epoch) });
-    Ok(kv.commit_reserved(rows)?)
+    Ok(kv.commit_reserved(&rows)?)
 }
 
 /// An epoch above every one before, and the rows that make it known.
@@ -137,10 +137,10 @@ fn make_whole(kv: &dyn Kv, epoch: u32, shard: u8) -> Result<Offset, RecoveryErro
         let repair = Repair::of(kv, &aggregate, &entries, version)?;
         durable = durable.max(repair.durable);
         for rows in chunks(repair.rows) {
-            kv.commit_reserved(rows)?;
+            kv.commit_reserved(&rows)?;
         }
     }
-    kv.commit_reserved(vec![Row { key: keys::meta(MARK, &[shard]), value: Some(record::encode_offset(durable)), version }])?;
+    kv.commit_reserved(&[Row { key: keys::meta(MARK, &[shard]), value: Some(record::encode_offset(durable)), version }])?;
     Ok(durable)
 }
 

@@ -105,6 +105,7 @@ impl Runner {
             making.batch.frees_room &= frees_room(&submission.command);
             let answer = match self.decide(&submission.command, &mut making) {
                 Ok(answer) => answer,
+                Err(ReadError::Unavailable(_)) => Answer::StorageBusy,
                 Err(error) => Answer::Failed(error.to_string()),
             };
             if let Some((shard, offset)) = making.owes.take() {

@@ -146,7 +146,7 @@ impl World {
         let mut waiting = VecDeque::from(submissions);
         while !waiting.is_empty() {
             let (number, batch) = self.runner.prepare(&mut waiting);
-            self.kv.commit(batch.rows).unwrap();
+            self.kv.commit(&batch.rows).unwrap();
             self.runner.settle(number);
             self.effects.published(&batch.published);
             for published in batch.published {
@@ -164,7 +164,7 @@ impl World {
         let value = Some(record::encode_position(&position));
         self.commands += 1;
         let row = |key| Row { key, value: value.clone(), version: self.commands };
-        self.kv.commit(vec![row(keys::inbox_position(user, conversation)), row(keys::position(conversation, user))]).unwrap();
+        self.kv.commit(&[row(keys::inbox_position(user, conversation)), row(keys::position(conversation, user))]).unwrap();
     }
 
     /// The events of a log as they were published.

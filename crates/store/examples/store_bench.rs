@@ -37,7 +37,7 @@ trait Engine {
 
 impl Engine for EmbeddedKv {
     fn commit(&mut self, rows: Vec<Row>) {
-        Kv::commit(self, rows).expect("the disk has room");
+        Kv::commit(self, &rows).expect("the disk has room");
     }
 
     fn get(&self, key: &Key) -> Option<Vec<u8>> {

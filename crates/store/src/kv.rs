@@ -194,12 +194,13 @@ pub trait Kv: Send + Sync + 'static {
 
     /// Writes the rows in this order (a later row wins over an earlier one of the same key).
     /// Durable when it returns. Atomic within a partition; whether also across partitions is
-    /// the driver's, and callers must not need it.
-    fn commit(&self, rows: Vec<Row>) -> Result<(), CommitError>;
+    /// the driver's, and callers must not need it. After [`CommitError::Unknown`] the very same
+    /// rows may be committed again, until what became of them is known.
+    fn commit(&self, rows: &[Row]) -> Result<(), CommitError>;
 
     /// As `commit`, for rows that must still fit when there is no more room for others: a
     /// deletion and what goes with it. A driver with a reserve gives it up for them.
-    fn commit_reserved(&self, rows: Vec<Row>) -> Result<(), CommitError> {
+    fn commit_reserved(&self, rows: &[Row]) -> Result<(), CommitError> {
         self.commit(rows)
     }
 

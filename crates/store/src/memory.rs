@@ -70,35 +70,33 @@ impl MemoryKv {
 }
 
 impl Inner {
-    fn apply(&mut self, row: Row) {
-        let partition = self.partitions.entry((row.key.table, row.key.partition)).or_default();
+    fn apply(&mut self, row: &Row) {
+        let partition = self.partitions.entry((row.key.table, row.key.partition.clone())).or_default();
         let written = row.value.as_ref().map_or(0, Vec::len) as u64;
         if let Some(cell) = partition.get_mut(&row.key.sort) {
             if row.version >= cell.version {
                 self.bytes -= cell.value.as_ref().map_or(0, Vec::len) as u64;
                 self.bytes += written;
-                *cell = Cell { version: row.version, value: row.value };
+                *cell = Cell { version: row.version, value: row.value.clone() };
             }
         } else {
             self.bytes += row.key.sort.len() as u64 + written;
-            partition.insert(row.key.sort, Cell { version: row.version, value: row.value });
+            partition.insert(row.key.sort.clone(), Cell { version: row.version, value: row.value.clone() });
         }
     }
 }
 
-/// The rows of the first `count` partitions that `rows` names.
-fn first_partitions(rows: Vec<Row>, count: usize) -> Vec<Row> {
-    let mut named: Vec<(Table, Vec<u8>)> = Vec::new();
-    for row in &rows {
-        let partition = (row.key.table, row.key.partition.clone());
+/// The first `count` partitions that `rows` names.
+fn first_partitions(rows: &[Row], count: usize) -> Vec<(Table, &[u8])> {
+    let mut named = Vec::new();
+    for row in rows {
+        let partition = (row.key.table, row.key.partition.as_slice());
         if !named.contains(&partition) {
             named.push(partition);
         }
     }
     named.truncate(count);
-    rows.into_iter()
-        .filter(|row| named.iter().any(|(table, partition)| *table == row.key.table && *partition == row.key.partition))
-        .collect()
+    named
 }
 
 impl Kv for MemoryKv {
@@ -123,13 +121,13 @@ impl Kv for MemoryKv {
         Ok(if range.descending { live.rev().take(range.limit).collect() } else { live.take(range.limit).collect() })
     }
 
-    fn commit(&self, rows: Vec<Row>) -> Result<(), CommitError> {
+    fn commit(&self, rows: &[Row]) -> Result<(), CommitError> {
         let mut inner = self.lock();
         if inner.stopped {
             return Err(CommitError::Stopped("told to stop".to_owned()));
         }
-        let (rows, outcome) = match inner.fault.take() {
-            None => (rows, Ok(())),
+        let (only, outcome) = match inner.fault.take() {
+            None => (None, Ok(())),
             Some(Fault::Refuse) => return Err(CommitError::Refused("told to refuse".to_owned())),
             Some(Fault::Stop) => {
                 inner.stopped = true;
@@ -137,10 +135,11 @@ impl Kv for MemoryKv {
             }
             Some(Fault::StopAfterPartitions(count)) => {
                 let stopped = CommitError::Unknown(format!("stopped after {count} partitions"));
-                (first_partitions(rows, count), Err(stopped))
+                (Some(first_partitions(rows, count)), Err(stopped))
             }
         };
-        for row in rows {
+        let written = |row: &&Row| only.as_ref().is_none_or(|only| only.contains(&(row.key.table, row.key.partition.as_slice())));
+        for row in rows.iter().filter(written) {
             inner.apply(row);
         }
         outcome

@@ -69,7 +69,7 @@ fn partitions_are_whole_and_own_writes_are_read() {
                 let (kv, latest) = (&kv, &latest);
                 scope.spawn(move || {
                     for at in 1..=COMMITS {
-                        kv.commit(rows(writer, at)).unwrap();
+                        kv.commit(&rows(writer, at)).unwrap();
                         latest[writer as usize].store(at, SeqCst);
                         let keys: Vec<Key> = (0..ROWS).map(|n| key(writer, n)).collect();
                         assert_eq!(number(&kv.get(&keys).unwrap()), if at % 10 == 0 { 0 } else { at });

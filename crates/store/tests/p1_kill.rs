@@ -52,7 +52,7 @@ fn child() {
     let Ok(dir) = std::env::var(CHILD) else { return };
     let kv = open(Path::new(&dir));
     for number in shown(&kv) + 1.. {
-        kv.commit(rows(number)).unwrap();
+        kv.commit(&rows(number)).unwrap();
         println!("\ncommitted {number}");
     }
 }

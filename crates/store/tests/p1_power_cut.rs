@@ -40,7 +40,7 @@ fn p1_what_was_acked_while_the_power_was_cut_is_there_afterwards() {
         thread::scope(|scope| {
             scope.spawn(|| {
                 for number in 1.. {
-                    if kv.commit(vec![row(number)]).is_err() {
+                    if kv.commit(&[row(number)]).is_err() {
                         break;
                     }
                     acked.store(number, SeqCst);

@@ -226,7 +226,7 @@ fn a_value_that_looks_like_a_frame_is_not_taken_for_one() {
     let stolen = fs::read(&segment).unwrap()[frame].to_vec();
     let mut hiding = row(1, 0);
     hiding.value = Some((0..8).flat_map(|shift| [vec![0; shift], stolen.clone()].concat()).collect());
-    kv.commit(vec![hiding]).unwrap();
+    kv.commit(&[hiding]).unwrap();
     copy_dir(live.path(), dir.path());
     // The frame that hides it is torn: its number is not above the one that is missing.
     let segment = segments(dir.path()).pop().unwrap();

@@ -185,11 +185,11 @@ fn p8_the_newest_of_a_row_is_saved_wherever_it_stands() {
     };
     // Merged files, files at the top, and the log, each with another version.
     for n in 0..9 {
-        kv.commit(vec![version(n), row(2, VALUE)]).unwrap();
-        kv.commit((100..140).map(|number| row(number, VALUE)).collect()).unwrap();
+        kv.commit(&[version(n), row(2, VALUE)]).unwrap();
+        kv.commit(&(100..140).map(|number| row(number, VALUE)).collect::<Vec<_>>()).unwrap();
         kv.checkpoint().unwrap();
     }
-    kv.commit(vec![version(77), removed(2)]).unwrap();
+    kv.commit(&[version(77), removed(2)]).unwrap();
     drop(kv);
     let (into, work) = (MemoryKv::new(), common::temp_dir());
     salvage(dir.path(), &[Table::Event], &into, work.path(), &mut |_| ControlFlow::Continue(())).unwrap();

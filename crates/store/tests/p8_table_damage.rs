@@ -21,7 +21,7 @@ const BLOCK: usize = 4096;
 fn in_tables() -> TempDir {
     let dir = common::temp_dir();
     let kv = open(dir.path()).unwrap();
-    kv.commit((0..ROWS).map(|number| row(number, VALUE)).collect()).unwrap();
+    kv.commit(&(0..ROWS).map(|number| row(number, VALUE)).collect::<Vec<_>>()).unwrap();
     kv.checkpoint().unwrap();
     dir
 }

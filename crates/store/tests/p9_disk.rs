@@ -111,13 +111,13 @@ fn p9_the_first_sync_error_stops_commits_until_the_store_is_opened_anew() {
     let (kv, faulty) = open_faulty(dir.path());
     fill(&kv, 0..3, VALUE);
     faulty.0.sync_fails.store(true, SeqCst);
-    let stopped = kv.commit(vec![row(3, VALUE)]).unwrap_err();
+    let stopped = kv.commit(&[row(3, VALUE)]).unwrap_err();
     assert!(matches!(&stopped, CommitError::Stopped(why) if why.contains("a failing sync")), "{stopped}");
     // The disk may be sound again; what it said before counts.
     faulty.0.sync_fails.store(false, SeqCst);
     for _ in 0..2 {
-        assert!(matches!(kv.commit(vec![row(4, VALUE)]), Err(CommitError::Stopped(_))));
-        assert!(matches!(kv.commit_reserved(vec![row(4, VALUE)]), Err(CommitError::Stopped(_))));
+        assert!(matches!(kv.commit(&[row(4, VALUE)]), Err(CommitError::Stopped(_))));
+        assert!(matches!(kv.commit_reserved(&[row(4, VALUE)]), Err(CommitError::Stopped(_))));
     }
     assert!(matches!(kv.status(), Status::Stopped(why) if why.contains("a failing sync")));
     assert_eq!(count(&kv, 5, VALUE), 3, "reads go on, and do not show what was not acknowledged");
@@ -134,9 +134,9 @@ fn p9_a_write_error_stops_commits() {
     let (kv, faulty) = open_faulty(dir.path());
     fill(&kv, 0..3, VALUE);
     faulty.0.write_fails.store(true, SeqCst);
-    assert!(matches!(kv.commit(vec![row(3, VALUE)]), Err(CommitError::Stopped(_))));
+    assert!(matches!(kv.commit(&[row(3, VALUE)]), Err(CommitError::Stopped(_))));
     faulty.0.write_fails.store(false, SeqCst);
-    assert!(matches!(kv.commit(vec![row(3, VALUE)]), Err(CommitError::Stopped(_))));
+    assert!(matches!(kv.commit(&[row(3, VALUE)]), Err(CommitError::Stopped(_))));
     assert_eq!(count(&kv, 5, VALUE), 3);
     drop(kv);
     let there = count(&common::open(dir.path()).unwrap(), 5, VALUE);
@@ -150,7 +150,7 @@ fn p9_a_write_without_room_is_refused_and_leaves_nothing() {
     fill(&kv, 0..3, VALUE);
     faulty.0.write_finds_no_room.store(true, SeqCst);
     for _ in 0..3 {
-        assert!(matches!(kv.commit(vec![row(9, VALUE * 20)]), Err(CommitError::Refused(_))));
+        assert!(matches!(kv.commit(&[row(9, VALUE * 20)]), Err(CommitError::Refused(_))));
     }
     faulty.0.write_finds_no_room.store(false, SeqCst);
     wait_for("the store takes commits again", || kv.status() == Status::Ready);
@@ -167,10 +167,10 @@ fn p9_below_the_low_water_only_reserved_commits_are_taken() {
     let (kv, faulty) = open_faulty(dir.path());
     fill(&kv, 0..3, VALUE);
     faulty.0.little_room.store(true, SeqCst);
-    let refused = kv.commit(vec![row(3, VALUE)]).unwrap_err();
+    let refused = kv.commit(&[row(3, VALUE)]).unwrap_err();
     assert!(matches!(&refused, CommitError::Refused(why) if why.contains("1000 bytes of room")), "{refused}");
     assert!(matches!(kv.status(), Status::Full(_)));
-    kv.commit_reserved(vec![Row { value: None, ..row(2, 0) }]).unwrap();
+    kv.commit_reserved(&[Row { value: None, ..row(2, 0) }]).unwrap();
     assert_eq!(count(&kv, 5, VALUE), 2);
     faulty.0.little_room.store(false, SeqCst);
     wait_for("the store finds that there is room", || kv.status() == Status::Ready);
@@ -184,7 +184,7 @@ fn p9_no_room_for_a_segment_refuses_until_there_is() {
     faulty.0.allocate_finds_no_room.store(true, SeqCst);
     let mut written = 0;
     let refused = loop {
-        match kv.commit(vec![row(written, VALUE)]) {
+        match kv.commit(&[row(written, VALUE)]) {
             Ok(()) => written += 1,
             Err(error) => break error,
         }
@@ -193,7 +193,7 @@ fn p9_no_room_for_a_segment_refuses_until_there_is() {
     assert!(matches!(&refused, CommitError::Refused(why) if why.contains("no room")), "{refused}");
     assert_eq!(count(&kv, written + 2, VALUE), written);
     faulty.0.allocate_finds_no_room.store(false, SeqCst);
-    wait_for("the store takes commits again", || kv.commit(vec![row(written, VALUE)]).is_ok());
+    wait_for("the store takes commits again", || kv.commit(&[row(written, VALUE)]).is_ok());
     drop(kv);
     assert_eq!(count(&common::open(dir.path()).unwrap(), written + 2, VALUE), written + 1);
 }
@@ -237,7 +237,7 @@ fn p9_a_full_disk_takes_deletions_and_recovers_by_itself() {
     let kv = EmbeddedKv::open(&dir, EmbeddedOptions::small()).unwrap();
     let mut written = 0;
     let refused = loop {
-        match kv.commit(vec![row(written, 10 * VALUE)]) {
+        match kv.commit(&[row(written, 10 * VALUE)]) {
             Ok(()) => written += 1,
             Err(error) => break error,
         }
@@ -252,17 +252,17 @@ fn p9_a_full_disk_takes_deletions_and_recovers_by_itself() {
     take_all_room(&disk.0.join("filler"));
     let kept = written / 4;
     for number in (kept..written).rev() {
-        kv.commit_reserved(vec![Row { value: None, ..row(number, 0) }]).unwrap_or_else(|error| panic!("deletion {number}: {error}"));
+        kv.commit_reserved(&[Row { value: None, ..row(number, 0) }]).unwrap_or_else(|error| panic!("deletion {number}: {error}"));
     }
     assert_eq!(count(&kv, written + 1, 10 * VALUE), kept);
-    assert!(matches!(kv.commit(vec![row(kept, 10 * VALUE)]), Err(CommitError::Refused(_))));
+    assert!(matches!(kv.commit(&[row(kept, 10 * VALUE)]), Err(CommitError::Refused(_))));
     drop(kv);
     let kv = EmbeddedKv::open(&dir, EmbeddedOptions::small()).expect("a full disk is no obstacle for a start");
     assert_eq!(count(&kv, written + 1, 10 * VALUE), kept);
-    assert!(matches!(kv.commit(vec![row(kept, 10 * VALUE)]), Err(CommitError::Refused(_))));
+    assert!(matches!(kv.commit(&[row(kept, 10 * VALUE)]), Err(CommitError::Refused(_))));
 
     std::fs::remove_file(disk.0.join("filler")).unwrap();
-    wait_for("the store takes commits again", || kv.commit(vec![row(kept, 10 * VALUE)]).is_ok());
+    wait_for("the store takes commits again", || kv.commit(&[row(kept, 10 * VALUE)]).is_ok());
     assert_eq!(kv.status(), Status::Ready);
     drop(kv);
     let kv = EmbeddedKv::open(&dir, EmbeddedOptions::small()).unwrap();

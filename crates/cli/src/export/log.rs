@@ -306,7 +306,7 @@ mod tests {
             Row { key: keys::event(&LOG, event.seq(), timeline), value, version: 1 }
         };
         let kv = MemoryKv::new();
-        kv.commit(log.iter().map(row).collect())?;
+        kv.commit(&log.iter().map(row).collect::<Vec<_>>())?;
         let mut out = Vec::new();
         let counts = Exporter::new(&kv, losses, &mut out).run(&Bar::new("", CancellationToken::new()))?;
         Ok((counts, String::from_utf8(out)?))

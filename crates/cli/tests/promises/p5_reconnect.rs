@@ -70,7 +70,7 @@ impl Device {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p5_after_reconnects_at_random_points_each_missed_event_was_got_once() {
-    let mut settings = crate::raw::SETTINGS.to_vec();
+    let mut settings = [crate::raw::SOON, crate::support::SMALL_STORE].concat();
     settings.push(("session.heartbeat_ms", "50"));
     let mut server = Server::start_with(&settings);
     let (ana, ben) = (User::sign_up(&server, "ana").await, User::sign_up(&server, "ben").await);

@@ -13,23 +13,14 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
-use crate::support::{PASSWORD, PATIENCE, Server};
+use crate::support::{PASSWORD, PATIENCE, SMALL_STORE, Server};
 
-/// A small store, so that its log is turned over and its tables are written in a short test; and
-/// positions that are written soon.
-pub const SETTINGS: &[(&str, &str)] = &[
-    ("session.merge_ms", "5"),
-    ("store.cache_bytes", "1048576"),
-    ("store.memtable_bytes", "1048576"),
-    ("store.segment_bytes", "1048576"),
-    ("store.log_bytes", "4194304"),
-    ("store.low_water_bytes", "3145728"),
-    ("store.reserve_bytes", "1048576"),
-];
+/// Positions that are written soon.
+pub const SOON: &[(&str, &str)] = &[("session.merge_ms", "5")];
 
-/// A server with [`SETTINGS`].
+/// A server over a small store, with [`SOON`].
 pub fn server() -> Server {
-    Server::start_with(SETTINGS)
+    Server::start_with(&[SOON, SMALL_STORE].concat())
 }
 
 /// An account and the token of one of its devices.

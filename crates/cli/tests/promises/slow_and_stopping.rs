@@ -2,12 +2,12 @@
 //! and C-7.
 
 use crate::log;
-use crate::raw::{SETTINGS, User, message, server};
+use crate::raw::{SOON, User, message, server};
 use crate::support::Server;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s6_a_slow_reader_is_told_what_to_pull() {
-    let server = Server::start_with(&SETTINGS[..1]);
+    let server = Server::start_with(SOON);
     let (ana, ben) = (User::sign_up(&server, "ana").await, User::sign_up(&server, "ben").await);
     let mut writer = ana.on(&server).await;
     let conversation = writer.group(&[&ben]).await;

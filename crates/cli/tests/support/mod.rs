@@ -25,6 +25,15 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) const BROKEN: &str = "CHIRRUP_TEST_MUTANT";
 /// The path of `chirrup-mutant`, if it is built already.
 pub(crate) const MUTANT: &str = "CHIRRUP_TEST_MUTANT_PROGRAM";
+/// A small store, so that its log is turned over and its tables are written in a short test.
+pub(crate) const SMALL_STORE: &[(&str, &str)] = &[
+    ("store.cache_bytes", "1048576"),
+    ("store.memtable_bytes", "1048576"),
+    ("store.segment_bytes", "1048576"),
+    ("store.log_bytes", "4194304"),
+    ("store.low_water_bytes", "3145728"),
+    ("store.reserve_bytes", "1048576"),
+];
 /// Of every account that is opened here.
 pub(crate) const PASSWORD: &str = "correct horse battery";
 

@@ -41,7 +41,7 @@ fn p6_a_read_is_shown_answered_and_told_when_it_is_written_and_not_before() {
     assert_eq!(bench.pending(0, 2), None);
     let flush = bench.positions.take_flush(&*bench.world.kv, 100).unwrap();
     assert_eq!((bench.pending(0, 2), log.lock().unwrap().len()), (None, 0));
-    bench.world.kv.commit(flush.rows.clone()).unwrap();
+    bench.world.kv.commit(&flush.rows).unwrap();
     let notes = bench.positions.flushed(flush, true, &mut bench.router);
     assert_eq!(*log.lock().unwrap(), [(seq, Ok(asked))]);
     assert_eq!(notes, [(user(2), vec![bench.moved(0, asked)])]);
@@ -89,7 +89,7 @@ fn versions_tell_which_row_is_the_higher() {
         let flush = bench.positions.take_flush(&*bench.world.kv, 100).unwrap();
         let own = keys::inbox_position(user(2), bench.group(0));
         versions.extend(flush.rows.iter().filter(|row| row.key == own).map(|row| row.version));
-        bench.world.kv.commit(flush.rows.clone()).unwrap();
+        bench.world.kv.commit(&flush.rows).unwrap();
         bench.positions.flushed(flush, true, &mut bench.router);
     }
     assert!(versions.len() == 4 && versions.is_sorted_by(|a, b| a < b), "{versions:?}");
@@ -105,7 +105,7 @@ fn the_two_rows_of_a_user_are_made_equal() {
         value: Some(chirrup_store::record::encode_position(&higher)),
         version: 2 * seq,
     };
-    bench.world.kv.commit(vec![row]).unwrap();
+    bench.world.kv.commit(&[row]).unwrap();
     let log = answers();
     bench.raise(0, 1, read_to(1, 0), asks(&log, 1));
     bench.flush();
@@ -245,7 +245,7 @@ fn a_flush_in_parts_marks_the_feed_with_its_last() {
     for _ in 0..3 {
         let flush = bench.positions.take_flush(&*bench.world.kv, 1).unwrap();
         counts.push((flush.positions.len(), marks(&flush) > 0));
-        bench.world.kv.commit(flush.rows.clone()).unwrap();
+        bench.world.kv.commit(&flush.rows).unwrap();
         bench.positions.flushed(flush, true, &mut bench.router);
     }
     assert_eq!(counts, [(1, false), (1, false), (1, true)]);

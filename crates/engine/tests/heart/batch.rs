@@ -29,7 +29,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let kv: Arc<dyn Kv> = Arc::new(Store::default());
-        let mut bench = Self { world: World::over(Vec::new()), runner: Runner::new(Arc::clone(&kv), 1), kv, asked: 0 };
+        let mut bench = Self { world: World::over(&[]), runner: Runner::new(Arc::clone(&kv), 1), kv, asked: 0 };
         let create = Asked::CreateGroup { title: "t".into(), history: History::Full, leaver: Leaver::Keeps, members: vec![user(1)] };
         bench.ask(vec![create]);
         bench
@@ -54,7 +54,7 @@ impl Bench {
             assert!(waiting.len() < before, "each batch takes some");
             assert!(batch.rows.iter().map(size).sum::<usize>() <= COMMIT_BYTES / 2, "a commit with room to spare");
             assert!(batch.rows.iter().all(|row| row.value.as_ref().is_none_or(|value| value.len() <= VALUE_BYTES)));
-            self.kv.commit(batch.rows).expect("memory takes it");
+            self.kv.commit(&batch.rows).expect("memory takes it");
             self.runner.settle(number);
             for (answerer, answer) in batch.answers {
                 answerer(answer);
@@ -128,10 +128,7 @@ fn p8_a_broken_chain_is_found() {
     let mut other = event.record.clone();
     other.event.envelope.time += 1;
     let key = keys::event(&aggregate, 2, true);
-    bench
-        .kv
-        .commit(vec![Row { key, value: Some(record::encode_event(event.offset, &other)), version: u64::MAX }])
-        .expect("memory takes it");
+    bench.kv.commit(&[Row { key, value: Some(record::encode_event(event.offset, &other)), version: u64::MAX }]).expect("memory takes it");
     let mut runner = Runner::new(Arc::clone(&bench.kv), 2);
     let mut waiting = VecDeque::from([Submission { command: bench.command(say(3)), answer: Box::new(|_| {}) }]);
     let (_, batch) = runner.prepare(&mut waiting);

@@ -136,7 +136,9 @@ impl Run {
         for (n, answer) in sent.into_iter().zip(&answers) {
             match answer {
                 Answer::Decided { outcome, .. } => self.asked[n].settled = Some(outcome.clone()),
-                Answer::StorageFull | Answer::StorageFailed | Answer::Unknown | Answer::Failed(_) => retried.push_back(n),
+                Answer::StorageFull | Answer::StorageFailed | Answer::StorageBusy | Answer::Unknown | Answer::Failed(_) => {
+                    retried.push_back(n);
+                }
                 Answer::Conflict => prop_assert!(false, "a conflict of {:?}", self.asked[n].by),
             }
         }
@@ -144,7 +146,7 @@ impl Run {
             match answers.last().expect("it was sent") {
                 Answer::Decided { outcome, duplicate: true } if !other => prop_assert_eq!(Some(outcome), self.asked[n].settled.as_ref()),
                 Answer::Conflict if other => {}
-                Answer::StorageFull | Answer::StorageFailed | Answer::Unknown | Answer::Failed(_) => {}
+                Answer::StorageFull | Answer::StorageFailed | Answer::StorageBusy | Answer::Unknown | Answer::Failed(_) => {}
                 answer => prop_assert!(false, "{answer:?} of {:?}, sent again, other body: {other}", self.asked[n].by),
             }
         }
@@ -277,7 +279,7 @@ fn a_torn_store_is_repaired_between_buckets() {
     let gaps = Cell::new(0);
     let histories = (asks(0..1_u8, 4..30), prop::collection::vec(turn(2..12), 1..4));
     let survived = TestRunner::new(cases(200)).run(&histories, |(asks, turns)| {
-        let world = survives(World::over(before_the_bucket_ends().to_vec()), asks, &turns)?;
+        let world = survives(World::over(before_the_bucket_ends()), asks, &turns)?;
         gaps.set(gaps.get() + world.gaps);
         Ok(())
     });

@@ -162,7 +162,7 @@ fn names_and_accounts(world: &World, asked: &[(SignUp, Option<Answer>)]) -> Resu
 }
 
 fn sign_ups_end_well(asks: Vec<SignUp>, turns: &[Turn]) -> Result<(), TestCaseError> {
-    let mut world = World::over(Vec::new());
+    let mut world = World::over(&[]);
     let mut asked: Vec<(SignUp, Option<Answer>)> = asks.into_iter().map(|sign_up| (sign_up, None)).collect();
     let mut next = 0;
     for turn in turns {
@@ -315,7 +315,7 @@ fn full_queues_do_not_wait_for_each_other() {
 /// no answer waits for an effect that waits for that answer.
 #[test]
 fn held_answers_do_not_hold_effects() {
-    let mut world = World::over(Vec::new());
+    let mut world = World::over(&[]);
     world.holds = true;
     let told = Told::default();
     let claims = (0..OUTSTANDING_MAX as u64 + 100).map(|n| {

@@ -59,7 +59,7 @@ fn write(kv: &dyn Kv, epochs: &[(u64, Vec<Gaps>)]) -> Vec<Offset> {
                 digest: None,
             };
             let feed_row = FeedRow { entries: row.iter().map(entry).collect() };
-            kv.commit(vec![
+            kv.commit(&[
                 Row { key: keys::feed_bucket(SHARD, first), value: Some(record::encode_number(&1)), version: 1 },
                 Row { key: keys::feed(SHARD, first), value: Some(record::encode_feed(&feed_row)), version: 1 },
             ])
@@ -135,7 +135,7 @@ fn say() -> Asked {
 /// one batch goes over the end of a bucket.
 #[test]
 fn a_batch_over_the_end_of_a_bucket_is_found_from_both_sides() {
-    let mut world = World::over(Vec::new());
+    let mut world = World::over(&[]);
     let create = Asked::CreateGroup { title: "t".into(), history: History::Full, leaver: Leaver::Keeps, members: vec![user(1)] };
     let mut number = 0;
     let mut ask = |world: &mut World, action: Asked, times: u64| {
@@ -181,7 +181,7 @@ fn a_batch_over_the_end_of_a_bucket_is_found_from_both_sides() {
 fn the_same_commands_make_the_same_rows() {
     let run = || {
         let kv: Arc<dyn Kv> = Arc::new(Store::default());
-        let mut world = World::over(Vec::new());
+        let mut world = World::over(&[]);
         let mut runner = Runner::new(kv, 1);
         let mut submissions = VecDeque::new();
         for n in 0..100_u8 {

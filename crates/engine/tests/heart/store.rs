@@ -102,12 +102,12 @@ impl Kv for Store {
         self.inner.range(range)
     }
 
-    fn commit(&self, rows: Vec<Row>) -> Result<(), CommitError> {
-        self.check_versions(&rows);
+    fn commit(&self, rows: &[Row]) -> Result<(), CommitError> {
+        self.check_versions(rows);
         match lock(&self.commits).pop_front() {
             None | Some(Fate::Made) => {}
             Some(Fate::Refused) => self.inner.fail_next(Fault::Refuse),
-            Some(Fate::Torn(after)) => self.inner.fail_after_partitions(after % (partitions(&rows) + 1)),
+            Some(Fate::Torn(after)) => self.inner.fail_after_partitions(after % (partitions(rows) + 1)),
         }
         self.inner.commit(rows)
     }

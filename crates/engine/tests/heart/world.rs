@@ -49,7 +49,7 @@ pub(crate) fn conversation(n: u8) -> ConversationId {
 impl World {
     /// A new store in which every user of the generator exists.
     pub(crate) fn new() -> Self {
-        let mut world = Self::over(Vec::new());
+        let mut world = Self::over(&[]);
         let create = |user: UserId| {
             let name = format!("user{}", user.0[0]);
             let action = user::Action::Create { name: name.clone(), display_name: name.clone() };
@@ -62,7 +62,7 @@ impl World {
     }
 
     /// A store that holds these rows.
-    pub(crate) fn over(rows: Vec<Row>) -> Self {
+    pub(crate) fn over(rows: &[Row]) -> Self {
         let kv = Arc::new(Store::default());
         kv.commit(rows).expect("memory takes it");
         let (runner, effects, marks) = start(&kv, Vec::new());
@@ -154,7 +154,7 @@ impl World {
         let rows = std::mem::take(&mut batch.rows);
         let beyond: Vec<(AggregateId, Seq)> = batch.published.iter().map(|event| (event.aggregate.clone(), event.event.seq())).collect();
         self.kv.plan([fate]);
-        let answer = match self.kv.commit(rows) {
+        let answer = match self.kv.commit(&rows) {
             Ok(()) => {
                 self.made(number, batch);
                 return None;
@@ -222,7 +222,7 @@ impl World {
     /// Stores the effect reader's marks.
     pub(crate) fn save_marks(&mut self) {
         let rows = self.effects.marks();
-        self.kv.commit(rows).expect("memory takes it");
+        self.kv.commit(&rows).expect("memory takes it");
     }
 
     pub(crate) fn head(&self, aggregate: &AggregateId) -> Seq {

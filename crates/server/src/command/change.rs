@@ -17,6 +17,8 @@ use crate::machine::{Stale, Status};
 
 /// How often a full disk is worth another try, in milliseconds.
 const FULL_RETRY_MS: u64 = 5_000;
+/// How often a store that does not answer is worth another try, in milliseconds.
+const BUSY_RETRY_MS: u64 = 1_000;
 /// How often a store that has failed is worth another try, in milliseconds.
 const FAILED_RETRY_MS: u64 = 60_000;
 
@@ -100,6 +102,7 @@ pub(super) fn takes_rows(status: &Status) -> Result<(), Error> {
     match status {
         Status::Serving => Ok(()),
         Status::Full(_) => Err(full()),
+        Status::Busy(_) => Err(busy()),
         Status::ReadOnly(_) => Err(failed()),
         Status::Stopping => Err(Error::new(Code::ShuttingDown, "the server is about to stop")),
     }
@@ -107,6 +110,10 @@ pub(super) fn takes_rows(status: &Status) -> Result<(), Error> {
 
 fn full() -> Error {
     Error::after(Code::StorageFull, "the server has no room on its disk: reading and deleting go on", FULL_RETRY_MS)
+}
+
+fn busy() -> Error {
+    Error::after(Code::Busy, "the store does not answer now: nothing is written until it does", BUSY_RETRY_MS)
 }
 
 fn failed() -> Error {
@@ -128,6 +135,7 @@ fn outcome(answer: Answer) -> Result<Done, Error> {
         Answer::Conflict => Err(Error::new(Code::ClientIdConflict, "this client id was used for another request")),
         Answer::StorageFull => Err(full()),
         Answer::StorageFailed => Err(failed()),
+        Answer::StorageBusy => Err(busy()),
         Answer::Failed(why) => {
             tracing::error!(%why, "a command could not be decided");
             Err(Error::new(Code::Internal, "the server cannot read what it has stored"))
@@ -164,6 +172,7 @@ mod tests {
         assert_eq!(code(Status::Full(String::new()), &title), Err((Code::StorageFull, Retry::After)));
         assert_eq!(code(Status::Full(String::new()), &delete), Ok(()));
         assert_eq!(code(Status::ReadOnly(String::new()), &delete), Err((Code::StorageFailed, Retry::After)));
+        assert_eq!(code(Status::Busy(String::new()), &delete), Err((Code::Busy, Retry::After)));
         assert_eq!(code(Status::Stopping, &delete), Err((Code::ShuttingDown, Retry::After)));
         assert_eq!(code(Status::Serving, &title), Ok(()));
     }
@@ -178,6 +187,7 @@ mod tests {
         assert_eq!(code(Answer::Conflict), Err(Code::ClientIdConflict));
         assert_eq!(code(Answer::StorageFull), Err(Code::StorageFull));
         assert_eq!(code(Answer::StorageFailed), Err(Code::StorageFailed));
+        assert_eq!(code(Answer::StorageBusy), Err(Code::Busy));
         assert_eq!(code(Answer::Failed("why".into())), Err(Code::Internal));
         assert_eq!(code(Answer::Unknown), Err(Code::Unknown));
     }

@@ -86,6 +86,9 @@ impl Admin {
         match self.context.status() {
             Status::Serving => text(StatusCode::OK, "ok\n"),
             Status::Full(how) => text(StatusCode::OK, format!("ok, but the disk is full: only reading and deleting go on ({how})\n")),
+            Status::Busy(why) => {
+                text(StatusCode::SERVICE_UNAVAILABLE, format!("the store does not answer, nothing is written until it does: {why}\n"))
+            }
             Status::ReadOnly(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("the store has failed, only reading goes on: {why}\n")),
             Status::Stopping => text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         }
@@ -142,7 +145,7 @@ pub async fn first_code(context: &Context) -> Result<String, NoCode> {
     }
     match context.status() {
         Status::Serving => {}
-        Status::Full(why) | Status::ReadOnly(why) => return Err(NoCode::Refused(why)),
+        Status::Full(why) | Status::Busy(why) | Status::ReadOnly(why) => return Err(NoCode::Refused(why)),
         Status::Stopping => return Err(NoCode::Refused("the server is about to stop".to_owned())),
     }
     let code = token::first_code();

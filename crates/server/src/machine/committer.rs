@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 use chirrup_engine::batch::{Answer, Answerer, Batch};
 use chirrup_mutants::kill_point;
@@ -15,6 +16,11 @@ use crate::edge;
 /// Batches that wait for the one that is being committed. One is enough: the runner decides the
 /// next while a commit is under way.
 const WAITING_MAX: usize = 1;
+
+/// Pause before a batch is tried again of which it is not known what became of it.
+const AGAIN: Duration = Duration::from_millis(200);
+/// So often it is tried again when the server is about to stop.
+const STOPPING_TRIES_MAX: usize = 3;
 
 /// Told what became of rows.
 pub(super) type Done = Box<dyn FnOnce(Result<(), CommitError>) + Send>;
@@ -46,12 +52,13 @@ pub(super) fn run(shared: &Arc<Shared>, jobs: &Receiver<Job>) {
                 if generation == shared.generation.load(Ordering::Acquire) {
                     decided(shared, number, batch);
                 } else {
-                    refuse(batch, &shared.not_taken());
+                    refuse(batch.answers, &shared.not_taken());
                 }
             }
             Job::Rows(rows, done) => {
                 kill_point!(MarksUncommitted);
-                let result = commit(shared, rows, false);
+                // What is not known is written again by its owner, merged with what has come since.
+                let result = commit(shared, &rows, false);
                 kill_point!(MarksCommitted);
                 done(result);
             }
@@ -59,7 +66,7 @@ pub(super) fn run(shared: &Arc<Shared>, jobs: &Receiver<Job>) {
     }
 }
 
-fn commit(shared: &Shared, rows: Vec<Row>, reserved: bool) -> Result<(), CommitError> {
+fn commit(shared: &Shared, rows: &[Row], reserved: bool) -> Result<(), CommitError> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -72,7 +79,12 @@ fn commit(shared: &Shared, rows: Vec<Row>, reserved: bool) -> Result<(), CommitE
 
 fn decided(shared: &Arc<Shared>, number: u64, mut batch: Batch) {
     let rows = std::mem::take(&mut batch.rows);
-    match commit(shared, rows, batch.frees_room) {
+    let mut result = commit(shared, &rows, batch.frees_room);
+    if let Err(CommitError::Unknown(why)) = result {
+        doubt(shared, &mut batch, why);
+        result = settle(shared, &rows, batch.frees_room);
+    }
+    match result {
         Ok(()) => {
             kill_point!(Committed);
             shared.settled.store(number, Ordering::Release);
@@ -96,13 +108,48 @@ fn decided(shared: &Arc<Shared>, number: u64, mut batch: Batch) {
                 CommitError::Refused(_) => Answer::StorageFull,
                 CommitError::Unknown(_) | CommitError::Stopped(_) => Answer::Unknown,
             };
-            shared.views.doubted();
-            refuse(batch, &answer);
-            // After the answers: see `Intake::refuse_all`.
-            shared.generation.fetch_add(1, Ordering::AcqRel);
-            shared.intake.wake();
+            fall(shared, &mut batch, &answer);
         }
     }
+}
+
+/// Ends the waiting for a batch of which it is not known what became of it. Whoever asked is told so,
+/// and nothing more is decided until it is known.
+fn doubt(shared: &Shared, batch: &mut Batch, why: String) {
+    tracing::warn!(%why, commands = batch.answers.len(), "it is not known whether a batch was committed: it is tried again until it is");
+    *lock(&shared.unsure) = Some(why);
+    fall(shared, batch, &Answer::Unknown);
+}
+
+/// Commits the very same rows again until it is known what became of them. A refusal says nothing of
+/// the try before it.
+fn settle(shared: &Shared, rows: &[Row], reserved: bool) -> Result<(), CommitError> {
+    let mut tries_left = STOPPING_TRIES_MAX;
+    loop {
+        shared.again.wait(AGAIN);
+        let result = commit(shared, rows, reserved);
+        if matches!(result, Ok(()) | Err(CommitError::Stopped(_))) {
+            *lock(&shared.unsure) = None;
+            tracing::warn!(committed = result.is_ok(), "it is known what became of the batch");
+            return result;
+        }
+        if shared.stopping.load(Ordering::Acquire) {
+            tries_left -= 1;
+            if tries_left == 0 {
+                return result;
+            }
+        }
+    }
+}
+
+/// Gives all who wait for a batch this answer, and has everything fall that was decided on top of it.
+fn fall(shared: &Shared, batch: &mut Batch, answer: &Answer) {
+    shared.views.doubted();
+    batch.awaiting.clear();
+    refuse(std::mem::take(&mut batch.answers), answer);
+    // After the answers: see `Intake::refuse_all`.
+    shared.generation.fetch_add(1, Ordering::AcqRel);
+    shared.intake.wake();
 }
 
 /// Leaves answers that wait for effects to the effect reader, and gives back the others.
@@ -122,8 +169,8 @@ fn hold(shared: &Shared, awaiting: &[(usize, u8, Offset)], answers: Vec<(Answere
     others
 }
 
-fn refuse(batch: Batch, why: &Answer) {
-    for (answer, _) in batch.answers {
+fn refuse(answers: Vec<(Answerer, Answer)>, why: &Answer) {
+    for (answer, _) in answers {
         answer(why.clone());
     }
 }

@@ -62,6 +62,8 @@ pub enum Status {
     Serving,
     /// Only those that free room: the disk is full. Says how full.
     Full(String),
+    /// None now: what became of the last batch is not known, and is asked until it is. Says why.
+    Busy(String),
     /// None until a restart: the store has failed. Says how.
     ReadOnly(String),
     /// None: the server is about to stop.
@@ -80,10 +82,14 @@ struct Shared {
     effects: Mutex<EffectReader>,
     keeper: Bell,
     doubts: Bell,
+    /// Rung when what is not known is to be tried again at once.
+    again: Bell,
     stamps: Stamps,
     metrics: Arc<Metrics>,
     /// Rises when a batch was not committed: what was decided since does not stand.
     generation: AtomicU64,
+    /// Why it is not known what became of the batch that is being committed, while it is not.
+    unsure: Mutex<Option<String>>,
     /// Number of the last batch that is durable.
     settled: AtomicU64,
     stopping: AtomicBool,
@@ -118,11 +124,18 @@ impl Shared {
         }
     }
 
+    /// Whether it is not known what became of the last batch. Nothing can be decided then, for what
+    /// is read may be with it or without it.
+    fn is_unsure(&self) -> bool {
+        lock(&self.unsure).is_some()
+    }
+
     /// The answer to what was not even tried, because something before it was not committed.
     fn not_taken(&self) -> Answer {
         match self.kv.status() {
             kv::Status::Stopped(_) => Answer::StorageFailed,
-            kv::Status::Ready | kv::Status::Full(_) => Answer::StorageFull,
+            kv::Status::Ready => Answer::StorageBusy,
+            kv::Status::Full(_) => Answer::StorageFull,
         }
     }
 
@@ -150,10 +163,12 @@ impl Machine {
             effects: Mutex::new(effects),
             keeper: Bell::default(),
             doubts: Bell::default(),
+            again: Bell::default(),
             intake: Intake::new(),
             stamps: Stamps::default(),
             metrics,
             generation: AtomicU64::new(0),
+            unsure: Mutex::new(None),
             settled: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             kv,
@@ -278,6 +293,9 @@ impl Machine {
         if self.shared.stopping.load(Ordering::Acquire) {
             return Status::Stopping;
         }
+        if let Some(why) = &*lock(&self.shared.unsure) {
+            return Status::Busy(why.clone());
+        }
         match self.shared.kv.status() {
             kv::Status::Ready => Status::Serving,
             kv::Status::Full(why) => Status::Full(why),
@@ -291,6 +309,7 @@ impl Machine {
         self.shared.intake.stop();
         self.shared.keeper.ring();
         self.shared.doubts.ring();
+        self.shared.again.ring();
         for thread in std::mem::take(&mut *lock(&self.threads)) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the machine has panicked");
@@ -308,7 +327,11 @@ fn spawn(name: &str, shared: &Arc<Shared>, body: impl FnOnce(&Arc<Shared>) + Sen
 fn run(shared: &Arc<Shared>, mut runner: Runner, jobs: &SyncSender<Job>) {
     let mut generation = shared.generation.load(Ordering::Acquire);
     while let Some(submissions) = shared.intake.take(RUNNER_PATIENCE) {
-        let now = shared.generation.load(Ordering::Acquire);
+        let mut now = shared.generation.load(Ordering::Acquire);
+        if now == generation && shared.is_unsure() {
+            // Of a sender none may be taken behind one that is refused here.
+            now = shared.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        }
         if now != generation {
             // What these commands would stand on is gone, and so is the order of their senders.
             runner.reset();

@@ -164,6 +164,6 @@ fn durable(subject: &mut dyn Subject) {
 fn reserved(subject: &mut dyn Subject) {
     let kv = subject.kv();
     commit(kv, vec![put(Table::Event, b"p", b"s", b"one", 1)]);
-    kv.commit_reserved(vec![remove(Table::Event, b"p", b"s", 2)]).expect("a reserved commit works");
+    kv.commit_reserved(&[remove(Table::Event, b"p", b"s", 2)]).expect("a reserved commit works");
     assert_eq!(get(kv, Table::Event, b"p", b"s"), None);
 }

@@ -49,7 +49,7 @@ fn whole_within(subject: &mut dyn Subject) {
         if !subject.stop_after(stop) {
             return;
         }
-        let outcome = subject.kv().commit(rows(2));
+        let outcome = subject.kv().commit(&rows(2));
         assert!(matches!(outcome, Err(CommitError::Unknown(_))), "{outcome:?}");
         subject.reopen();
         let new = (0..PARTITIONS).filter(|p| is_new(subject.kv(), *p)).count();
@@ -62,7 +62,7 @@ fn completed(subject: &mut dyn Subject) {
     if !subject.stop_after(2) {
         return;
     }
-    subject.kv().commit(rows(2)).expect_err("told to stop");
+    subject.kv().commit(&rows(2)).expect_err("told to stop");
     commit(subject.kv(), rows(2));
     assert!((0..PARTITIONS).all(|p| is_new(subject.kv(), p)));
 }

@@ -222,12 +222,12 @@ impl Kv for EmbeddedKv {
         self.engine.trees.range(range)
     }
 
-    fn commit(&self, rows: Vec<Row>) -> Result<(), CommitError> {
-        self.engine.commit(&rows, Class::Ordinary)
+    fn commit(&self, rows: &[Row]) -> Result<(), CommitError> {
+        self.engine.commit(rows, Class::Ordinary)
     }
 
-    fn commit_reserved(&self, rows: Vec<Row>) -> Result<(), CommitError> {
-        self.engine.commit(&rows, Class::Reserved)
+    fn commit_reserved(&self, rows: &[Row]) -> Result<(), CommitError> {
+        self.engine.commit(rows, Class::Reserved)
     }
 
     fn status(&self) -> Status {

@@ -38,7 +38,7 @@ pub fn row(number: u64, bytes: usize) -> Row {
 /// Commits rows `numbers`, one a commit.
 pub fn fill(kv: &EmbeddedKv, numbers: std::ops::Range<u64>, bytes: usize) {
     for number in numbers {
-        kv.commit(vec![row(number, bytes)]).expect("a commit of a sound store works");
+        kv.commit(&[row(number, bytes)]).expect("a commit of a sound store works");
     }
 }
 

@@ -141,7 +141,7 @@ impl History {
                 _ => {}
             }
             self.look()?;
-            let durable = self.bench.world.kv.commit(flush.rows.clone()).is_ok();
+            let durable = self.bench.world.kv.commit(&flush.rows).is_ok();
             if matches!(fault.take(), Some(Failure::Crash(_) | Failure::CrashAfter)) {
                 self.bench.crash();
                 return Ok(());

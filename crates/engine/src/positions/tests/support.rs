@@ -53,7 +53,7 @@ impl Kv for Broken {
         Err(ReadError::Unavailable("broken".to_owned()))
     }
 
-    fn commit(&self, _: Vec<Row>) -> Result<(), CommitError> {
+    fn commit(&self, _: &[Row]) -> Result<(), CommitError> {
         Err(CommitError::Refused("broken".to_owned()))
     }
 
@@ -160,7 +160,7 @@ impl Bench {
     /// Flushes everything; what the users' logs are to be told.
     pub(super) fn flush(&mut self) -> Vec<(UserId, Vec<Moved>)> {
         let flush = self.positions.take_flush(&*self.world.kv, usize::MAX).unwrap();
-        self.world.kv.commit(flush.rows.clone()).unwrap();
+        self.world.kv.commit(&flush.rows).unwrap();
         self.positions.flushed(flush, true, &mut self.router)
     }
 

@@ -16,7 +16,7 @@ impl Group {
     /// A state that was never stored is folded from the first event on.
     pub(super) fn forget_state(&self) {
         let key = keys::state(&AggregateId::Conversation(self.id));
-        self.world.kv.commit(vec![Row { key, value: None, version: u64::MAX }]).unwrap();
+        self.world.kv.commit(&[Row { key, value: None, version: u64::MAX }]).unwrap();
     }
 
     pub(super) fn check_state(&self) {

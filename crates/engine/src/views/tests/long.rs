@@ -38,7 +38,7 @@ impl Kv for Counting {
         Ok(entries)
     }
 
-    fn commit(&self, rows: Vec<Row>) -> Result<(), CommitError> {
+    fn commit(&self, rows: &[Row]) -> Result<(), CommitError> {
         self.kv.commit(rows)
     }
 

@@ -30,7 +30,7 @@ fn a_name_is_found_in_any_case_and_a_look_alike_is_not() {
     half.sign_up(user(1), "half");
     let state = keys::state(&AggregateId::User(user(1)));
     let gone = Row { key: keys::event(&AggregateId::User(user(1)), 1, false), value: None, version: u64::MAX };
-    half.kv.commit(vec![Row { key: state, value: None, version: u64::MAX }, gone]).unwrap();
+    half.kv.commit(&[Row { key: state, value: None, version: u64::MAX }, gone]).unwrap();
     assert_eq!(half.views.find("half").unwrap(), None);
 }
 
@@ -65,7 +65,7 @@ fn tokens_credentials_and_devices_are_read() {
     assert!(world.views.devices(user(1)).unwrap().is_empty());
     assert_eq!(world.views.activity(user(1)).unwrap(), None);
     let row = Row { key: keys::activity(user(1)), value: Some(record::encode_time(7)), version: 1 };
-    world.kv.commit(vec![row]).unwrap();
+    world.kv.commit(&[row]).unwrap();
     assert_eq!(world.views.activity(user(1)).unwrap(), Some(7));
 }
 

@@ -157,7 +157,7 @@ fn a_lost_event_is_damage_and_never_a_gap() {
         world.act(conversation(1), user(1), say("hello"));
     }
     let key = keys::event(&AggregateId::Conversation(conversation(1)), 4, true);
-    world.kv.commit(vec![Row { key, value: None, version: u64::MAX }]).unwrap();
+    world.kv.commit(&[Row { key, value: None, version: u64::MAX }]).unwrap();
     let views = &world.views;
     assert_eq!(views.events_for(conversation(1), user(2), 0, 3).unwrap().events.len(), 3);
     let Err(ViewError::Read(damaged @ ReadError::Damaged { .. })) = views.events_for(conversation(1), user(2), 0, 4) else {
@@ -180,12 +180,12 @@ fn damaged_rows_are_told_by_their_place() {
     torn.truncate(torn.len() - 1);
     for value in [Some(torn), Some(Vec::new()), Some(vec![200]), Some(record::encode_number(&7))] {
         let key = keys::event(&aggregate, 2, true);
-        world.kv.commit(vec![Row { key, value, version: u64::MAX }]).unwrap();
+        world.kv.commit(&[Row { key, value, version: u64::MAX }]).unwrap();
         let history = world.views.history(conversation(1), user(2), Which::Newest, None, 5);
         assert!(matches!(history, Err(ViewError::Read(ReadError::Damaged { .. }))), "{history:?}");
         assert!(world.views.conversation(user(2), conversation(1)).is_err());
     }
     let key = keys::event(&aggregate, 2, true);
-    world.kv.commit(vec![Row { key, value: sound, version: u64::MAX }]).unwrap();
+    world.kv.commit(&[Row { key, value: sound, version: u64::MAX }]).unwrap();
     assert_eq!(world.views.history(conversation(1), user(2), Which::Newest, None, 5).unwrap().messages.len(), 1);
 }

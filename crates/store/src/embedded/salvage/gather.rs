@@ -93,7 +93,7 @@ impl<'a> Gather<'a> {
                 rows.push(Row { key: place, value: Some(number.to_le_bytes().to_vec()), version: number });
             }
         }
-        Ok(self.into.commit(rows)?)
+        Ok(self.into.commit(&rows)?)
     }
 }
 
