@@ -26,6 +26,15 @@ const REPLY: u8 = 4;
 const SEQ_BUCKET: u8 = 5;
 const MENTION_ALL: u8 = 6;
 
+/// Row of the server itself, a shard: the epoch of its last start.
+pub const EPOCH: &str = "epoch";
+/// Row of the server itself: its key and its incarnation.
+pub const SERVER: &str = "server";
+/// Of the row of the incarnation.
+pub const INCARNATION: &[u8] = b"incarnation";
+/// Row of the server itself: how far a copy into this store is.
+const COPY: &str = "copy";
+
 const INBOX_ENTRY: u8 = 0;
 const INBOX_POSITION: u8 = 1;
 
@@ -341,4 +350,17 @@ pub fn token(hash: &Hash) -> Key {
 /// A row of the server itself.
 pub fn meta(name: &str, sort: &[u8]) -> Key {
     Key::new(Table::Meta, name.as_bytes(), sort)
+}
+
+/// The row that says how far a copy into this store is; no row in a store that is whole.
+pub fn copy_mark() -> Key {
+    meta(COPY, &[])
+}
+
+/// Whether a row is of this one store, and has no place in a copy of it: its epochs, its
+/// incarnation, and how far a copy into it is.
+pub fn is_of_one_store(key: &Key) -> bool {
+    let name = key.partition.as_slice();
+    let incarnation = || name == SERVER.as_bytes() && key.sort == INCARNATION;
+    key.table == Table::Meta && (name == EPOCH.as_bytes() || name == COPY.as_bytes() || incarnation())
 }

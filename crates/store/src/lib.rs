@@ -4,6 +4,7 @@
 
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+pub mod copy;
 pub mod embedded;
 pub mod keys;
 pub mod kv;
