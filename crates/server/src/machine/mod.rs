@@ -352,3 +352,6 @@ fn run(shared: &Arc<Shared>, mut runner: Runner, jobs: &SyncSender<Job>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
