@@ -119,7 +119,7 @@ codes! {
     EarlierUnsettled = "earlier_unsettled", Now, 4000;
     /// Too many attempts or requests.
     TooMany = "too_many", After, 4029;
-    /// The server has more to do than it can.
+    /// The server has more to do than it can, or its store does not answer now.
     Busy = "busy", After, 4013;
     /// The server has no room on its disk: reading and deleting go on.
     StorageFull = "storage_full", After, 4013;
