@@ -145,6 +145,7 @@ fn settle(shared: &Shared, rows: &[Row], reserved: bool) -> Result<(), CommitErr
 /// Gives all who wait for a batch this answer, and has everything fall that was decided on top of it.
 fn fall(shared: &Shared, batch: &mut Batch, answer: &Answer) {
     shared.views.doubted();
+    shared.fell_in_doubt.store(*answer == Answer::Unknown, Ordering::Release);
     batch.awaiting.clear();
     refuse(std::mem::take(&mut batch.answers), answer);
     // After the answers: see `Intake::refuse_all`.

@@ -90,6 +90,8 @@ struct Shared {
     generation: AtomicU64,
     /// Why it is not known what became of the batch that is being committed, while it is not.
     unsure: Mutex<Option<String>>,
+    /// Whether the last batch that was not committed may have been, and not refused for want of room.
+    fell_in_doubt: AtomicBool,
     /// Number of the last batch that is durable.
     settled: AtomicU64,
     stopping: AtomicBool,
@@ -134,8 +136,8 @@ impl Shared {
     fn not_taken(&self) -> Answer {
         match self.kv.status() {
             kv::Status::Stopped(_) => Answer::StorageFailed,
-            kv::Status::Ready => Answer::StorageBusy,
-            kv::Status::Full(_) => Answer::StorageFull,
+            kv::Status::Ready | kv::Status::Full(_) if self.fell_in_doubt.load(Ordering::Acquire) => Answer::StorageBusy,
+            kv::Status::Ready | kv::Status::Full(_) => Answer::StorageFull,
         }
     }
 
@@ -169,6 +171,7 @@ impl Machine {
             metrics,
             generation: AtomicU64::new(0),
             unsure: Mutex::new(None),
+            fell_in_doubt: AtomicBool::new(false),
             settled: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             kv,
