@@ -6,6 +6,7 @@ mod backup;
 mod chat;
 mod config;
 mod context;
+mod copy;
 mod data;
 mod doctor;
 mod export;
@@ -100,6 +101,8 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Make a server's data of a backup.
     Restore(backup::RestoreArgs),
+    /// Copy a whole server's data into a store of another kind, while no server runs on either.
+    Copy(copy::Args),
     /// Write every event as lines of JSON, also of data that is damaged.
     Export(export::Args),
     /// Look whether everything is well.
@@ -136,6 +139,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Replay(args) => replay::command(&context, args).await,
         Command::Backup(args) => backup::backup(&context, args).await,
         Command::Restore(args) => backup::restore(&context, args).await,
+        Command::Copy(args) => copy::run(&context, args).await,
         Command::Export(args) => export::run(&context, args).await,
         Command::Doctor(args) => doctor::run(&context, args).await,
         Command::Config(command) => config::run(&context, command),

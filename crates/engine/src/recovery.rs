@@ -7,19 +7,18 @@ use std::collections::BTreeMap;
 
 use chirrup_core::aggregate::{AggregateId, Outcome, SHARDS, Verdict};
 use chirrup_core::event::Envelope;
-use chirrup_core::hash::ServerKey;
-use chirrup_store::keys;
+use chirrup_core::hash::{Hash, ServerKey};
+use chirrup_store::copy::{self, Identity};
+use chirrup_store::keys::{self, EPOCH, INCARNATION, SERVER};
 use chirrup_store::kv::limits::COMMIT_BYTES;
 use chirrup_store::kv::{CommitError, Key, Kv, ReadError, Row};
 use chirrup_store::offset::Offset;
 use chirrup_store::record;
 
 use crate::feed::{self, Entry};
-use crate::runner::{EPOCH, Loaded, MARK, Parts};
+use crate::runner::{Loaded, MARK, Parts};
 
-const SERVER: &str = "server";
 const KEY: &[u8] = b"key";
-const INCARNATION: &[u8] = b"incarnation";
 /// Beyond every offset.
 const END: Offset = Offset { epoch: u32::MAX, n: u64::MAX, k: u16::MAX };
 
@@ -55,14 +54,23 @@ pub enum RecoveryError {
     /// It could not be written.
     #[error("failed to write the new epoch or a repair: {0}")]
     Commit(#[from] CommitError),
+    /// Only a part of it is there.
+    #[error("the store holds a part of another one: the chirrup copy that was begun, given again, goes on and finishes it")]
+    UnfinishedCopy,
+    /// Nothing is there.
+    #[error("nothing is in the store: no server was ever started on it")]
+    Empty,
 }
 
 /// Reads what the store knows, stores a higher epoch for every shard, and then makes whole what a
 /// commit has left that was stopped between two partitions.
 pub fn recover(kv: &dyn Kv, fresh: &Fresh) -> Result<Recovered, RecoveryError> {
-    let (epoch, mut rows) = next_epoch(kv)?;
-    let key = if let Some(key) = bytes(kv, KEY)? {
-        key.try_into().map_err(|_| ReadError::Damaged { place: "the server's key".into(), what: "not 32 bytes".into() })?
+    if copy::is_unfinished(kv)? {
+        return Err(RecoveryError::UnfinishedCopy);
+    }
+    let (epoch, mut rows) = next_epoch(kv, 0)?;
+    let key = if let Some(key) = key(kv)? {
+        key
     } else {
         rows.push(Row { key: keys::meta(SERVER, KEY), value: Some(fresh.key.to_vec()), version: 1 });
         fresh.key
@@ -88,22 +96,36 @@ pub fn incarnation(kv: &dyn Kv) -> Result<Option<u64>, ReadError> {
     number(kv, SERVER, INCARNATION)
 }
 
-/// Makes of a store that was restored another one than it was: every cursor that was given out
-/// before answers `reset`, for events may have been lost that it covers. All else stays.
-pub fn renew(kv: &dyn Kv, incarnation: u64) -> Result<(), RecoveryError> {
-    let (epoch, mut rows) = next_epoch(kv)?;
+/// Who a store is that is to be copied, and is not served.
+pub fn identity(kv: &dyn Kv) -> Result<Identity, RecoveryError> {
+    match (incarnation(kv)?, key(kv)?) {
+        (Some(incarnation), Some(key)) => Ok(Identity { incarnation, key: Hash::of(&key), epoch: last_epoch(kv)? }),
+        _ => Err(RecoveryError::Empty),
+    }
+}
+
+/// Makes of a store that was restored or copied another one than it was: every cursor that was
+/// given out before answers `reset`, for events may have been lost that it covers. All else
+/// stays. `epoch`: the store's own is to be above it.
+pub fn renew(kv: &dyn Kv, incarnation: u64, epoch: u32) -> Result<(), RecoveryError> {
+    let (epoch, mut rows) = next_epoch(kv, epoch)?;
     let value = Some(record::encode_number(&incarnation));
     rows.push(Row { key: keys::meta(SERVER, INCARNATION), value, version: u64::from(epoch) });
     Ok(kv.commit_reserved(&rows)?)
 }
 
-/// An epoch above every one before, and the rows that make it known.
-fn next_epoch(kv: &dyn Kv) -> Result<(u32, Vec<Row>), ReadError> {
+/// The highest epoch before; 0 if there was none.
+fn last_epoch(kv: &dyn Kv) -> Result<u32, ReadError> {
     let mut epoch = 0;
     for shard in 0..SHARDS {
         epoch = epoch.max(number(kv, EPOCH, &[shard])?.unwrap_or(0) as u32);
     }
-    epoch += 1;
+    Ok(epoch)
+}
+
+/// An epoch above every one before and above this one, and the rows that make it known.
+fn next_epoch(kv: &dyn Kv, above: u32) -> Result<(u32, Vec<Row>), ReadError> {
+    let epoch = last_epoch(kv)?.max(above) + 1;
     let row =
         |shard| Row { key: keys::meta(EPOCH, &[shard]), value: Some(record::encode_number(&u64::from(epoch))), version: u64::from(epoch) };
     Ok((epoch, (0..SHARDS).map(row).collect()))
@@ -204,12 +226,60 @@ fn stored_mark(kv: &dyn Kv, shard: u8) -> Result<Offset, ReadError> {
     }
 }
 
-fn bytes(kv: &dyn Kv, sort: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-    Ok(kv.get(&[keys::meta(SERVER, sort)])?.pop().flatten())
+fn key(kv: &dyn Kv) -> Result<Option<[u8; 32]>, ReadError> {
+    let key = keys::meta(SERVER, KEY);
+    let Some(bytes) = kv.get(std::slice::from_ref(&key))?.pop().flatten() else { return Ok(None) };
+    let bytes = bytes.try_into().map_err(|_| ReadError::Damaged { place: format!("{key:?}"), what: "not 32 bytes".into() })?;
+    Ok(Some(bytes))
 }
 
 fn number(kv: &dyn Kv, name: &str, sort: &[u8]) -> Result<Option<u64>, ReadError> {
     let key = keys::meta(name, sort);
     let value = kv.get(std::slice::from_ref(&key))?.pop().flatten();
     value.map(|bytes| record::decode_number(&key, &bytes)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use chirrup_store::memory::MemoryKv;
+
+    use super::*;
+
+    const FRESH: Fresh = Fresh { key: [7; 32], incarnation: 11 };
+
+    fn copy(from: &MemoryKv, to: &MemoryKv, ends: bool) {
+        let go_on = if ends { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+        let copied = copy::copy(from, to, identity(from).unwrap(), &mut |_| go_on);
+        assert_eq!(copied.is_ok(), ends);
+    }
+
+    #[test]
+    fn a_store_is_itself_served_again_and_again_and_after_a_copy_another_with_the_same_key() {
+        let (from, to) = (MemoryKv::new(), MemoryKv::new());
+        assert!(matches!(identity(&from), Err(RecoveryError::Empty)));
+        for epoch in 1..4 {
+            assert_eq!(recover(&from, &FRESH).unwrap().epoch, epoch);
+        }
+        copy(&from, &to, true);
+        let source = identity(&from).unwrap();
+        assert_eq!(source.epoch, 3);
+        renew(&to, 12, source.epoch).unwrap();
+        copy::finish(&to).unwrap();
+        let served = recover(&to, &Fresh { key: [0; 32], incarnation: 0 }).unwrap();
+        assert_eq!((served.key.0, served.incarnation, served.epoch), ([7; 32], 12, 5));
+    }
+
+    #[test]
+    fn a_part_of_another_store_is_not_served() {
+        let (from, to) = (MemoryKv::new(), MemoryKv::new());
+        recover(&from, &FRESH).unwrap();
+        copy(&from, &to, false);
+        assert!(matches!(recover(&to, &FRESH), Err(RecoveryError::UnfinishedCopy)));
+        copy(&from, &to, true);
+        assert!(matches!(recover(&to, &FRESH), Err(RecoveryError::UnfinishedCopy)));
+        copy::finish(&to).unwrap();
+        recover(&to, &FRESH).unwrap();
+    }
 }

@@ -34,8 +34,6 @@ pub const BATCH_BYTES_MAX: usize = COMMIT_BYTES / 4;
 pub const FEED_ROW_ENTRIES_MAX: usize = 1_024;
 /// Name of the rows that hold each shard's durable mark.
 pub const MARK: &str = "mark";
-/// Name of the rows that hold each shard's epoch.
-pub const EPOCH: &str = "epoch";
 
 /// What one batch adds to the feed of a shard, while it is made.
 #[derive(Default)]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use chirrup_store::embedded::file::is_no_room;
 use chirrup_store::embedded::{EmbeddedKv, OpenError};
+pub use chirrup_stores::STORE_DIR;
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,8 +33,6 @@ use crate::tls::{self, TlsError};
 pub const TOKEN_FILE: &str = "admin.token";
 /// The file in the data directory that tells where the server listens.
 pub const SERVE_FILE: &str = "serve.json";
-/// The directory of the store in the data directory.
-pub const STORE_DIR: &str = "store";
 
 /// Why the server did not start, or did not stop well.
 #[derive(Debug, thiserror::Error)]

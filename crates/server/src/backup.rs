@@ -183,7 +183,7 @@ pub fn back_up_closed(data_dir: &Path, options: EmbeddedOptions, dir: &Path, wat
 /// Makes the store of a data directory that has none of a backup. To clients it is another store
 /// than it was: their cursors answer `reset`.
 pub fn restore(backup: &Path, data_dir: &Path, options: EmbeddedOptions, watch: &mut Watch<'_>) -> Result<Taken, ClosedError> {
-    let prepare = |kv: &EmbeddedKv| Ok(recovery::renew(kv, edge::incarnation())?);
+    let prepare = |kv: &EmbeddedKv| Ok(recovery::renew(kv, edge::incarnation(), 0)?);
     let manifest = embedded::restore::<ClosedError>(backup, &data_dir.join(STORE_DIR), options, prepare, watch)?;
     Ok(Taken::of(backup, &manifest))
 }

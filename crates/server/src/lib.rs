@@ -9,6 +9,7 @@ pub mod auth;
 pub mod backup;
 pub mod command;
 pub mod config;
+pub mod copy;
 pub mod edge;
 pub mod gateway;
 pub mod heap;

@@ -45,7 +45,7 @@ pub mod limits {
     /// Commits into the target under way at once.
     pub const WRITERS: usize = 4;
     /// The mark is written again after so many batches: at most these are copied again.
-    pub const MARK_BATCHES: u64 = 16;
+    pub const MARK_BATCHES: u64 = 4;
     /// Partitions asked for at once.
     pub const PARTITIONS: usize = 1_000;
     /// Rows asked for at once.
@@ -68,7 +68,7 @@ pub struct Identity {
     /// Of the server's key.
     pub key: Hash,
     /// Rises with each start of a server.
-    pub epoch: u64,
+    pub epoch: u32,
 }
 
 /// Which of the two.
@@ -124,7 +124,7 @@ pub enum CopyError {
     #[error("failed to write the target: {0}")]
     Commit(#[from] CommitError),
     /// There is something in the target.
-    #[error("the target is not empty (there are rows in its table {0:?}): a copy needs an empty one")]
+    #[error("the target is not empty (there are rows in its table {0:?}): a copy needs an empty one; chirrup copy --check tells whether it is the whole copy of this source")]
     NotEmpty(Table),
     /// The target holds a part of another store.
     #[error("the target holds the unfinished copy of another source: finish that one, or take an empty target")]
@@ -180,10 +180,14 @@ pub fn copy(from: &dyn Kv, to: &dyn Kv, source: Identity, watch: &mut Watch<'_>)
     let events_total = about_events(from).map_err(|error| CopyError::Read(Side::Source, error))?;
     let patience = Patience::default();
     if mark.stage == Stage::Copying {
-        pump::pump(from, to, &mut mark, &patience, &mut |mark| {
+        let mut watch = |mark: &Mark| {
             let Tally { rows: events, .. } = mark.tallies.of(Table::Event);
             watch(Progress { work: Work::Copying, events, events_total, rows: mark.tallies.total().rows })
-        })?;
+        };
+        if watch(&mark).is_break() {
+            return Err(CopyError::Stopped);
+        }
+        pump::pump(from, to, &mut mark, &patience, &mut watch)?;
         mark.stage = Stage::Copied;
         mark.write(to, &patience)?;
     }

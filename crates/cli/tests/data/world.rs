@@ -33,6 +33,7 @@ pub async fn filled(server: Server) -> (Server, World) {
 }
 
 /// People and their conversations.
+#[derive(Clone)]
 pub struct World {
     pub users: Vec<User>,
     pub conversations: Vec<String>,

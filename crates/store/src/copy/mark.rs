@@ -38,7 +38,7 @@ pub(super) struct Mark {
     #[n(1)]
     key: Hash,
     #[n(2)]
-    epoch: u64,
+    epoch: u32,
     /// Rises with each write.
     #[n(3)]
     number: u64,
