@@ -12,3 +12,4 @@ pub mod log;
 pub mod memory;
 pub mod offset;
 pub mod record;
+pub mod stages;
