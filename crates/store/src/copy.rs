@@ -48,8 +48,14 @@ pub mod limits {
     pub const MARK_BATCHES: u64 = 4;
     /// Partitions asked for at once.
     pub const PARTITIONS: usize = 1_000;
-    /// Rows asked for at once.
+    /// Rows of one partition asked for at once.
     pub const RANGE_ROWS: usize = 1_000;
+    /// Partitions of which the first rows are asked for at once.
+    pub const AHEAD_PARTITIONS: usize = 32;
+    /// So many first rows of each.
+    pub const FIRST_ROWS: usize = 64;
+    /// Threads that ask for them.
+    pub const READERS: usize = 8;
     /// How often a store that does not answer is asked again.
     pub const TRIES: u32 = 20;
     /// How long it is left alone before.
@@ -124,7 +130,9 @@ pub enum CopyError {
     #[error("failed to write the target: {0}")]
     Commit(#[from] CommitError),
     /// There is something in the target.
-    #[error("the target is not empty (there are rows in its table {0:?}): a copy needs an empty one; chirrup copy --check tells whether it is the whole copy of this source")]
+    #[error(
+        "the target is not empty (there are rows in its table {0:?}): a copy needs an empty one; chirrup copy --check tells whether it is the whole copy of this source"
+    )]
     NotEmpty(Table),
     /// The target holds a part of another store.
     #[error("the target holds the unfinished copy of another source: finish that one, or take an empty target")]

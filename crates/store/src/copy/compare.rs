@@ -19,9 +19,10 @@ fn first_difference(from: &dyn Kv, to: &dyn Kv, table: Table, patience: &Patienc
     let source = |error| CopyError::Read(Side::Source, error);
     let target = |error| CopyError::Read(Side::Target, error);
     let mut partitions = Partitions::new(from, table, None, patience);
-    while let Some(partition) = partitions.next().map_err(source)? {
-        let mut ours = Rows::new(from, table, &partition, patience);
-        let mut theirs = Rows::new(to, table, &partition, patience);
+    while let Some(pages) = partitions.next().map_err(source)? {
+        let partition = pages.partition().to_vec();
+        let mut ours = Rows::new(table, pages);
+        let mut theirs = Rows::of(to, table, &partition, patience);
         loop {
             let (sort, what) = match (ours.next().map_err(source)?, theirs.next().map_err(target)?) {
                 (None, None) => break,
@@ -35,11 +36,12 @@ fn first_difference(from: &dyn Kv, to: &dyn Kv, table: Table, patience: &Patienc
         }
     }
     let mut partitions = Partitions::new(to, table, None, patience);
-    while let Some(partition) = partitions.next().map_err(target)? {
-        if Rows::new(from, table, &partition, patience).next().map_err(source)?.is_some() {
+    while let Some(pages) = partitions.next().map_err(target)? {
+        let partition = pages.partition().to_vec();
+        if Rows::of(from, table, &partition, patience).next().map_err(source)?.is_some() {
             continue;
         }
-        if let Some((sort, _)) = Rows::new(to, table, &partition, patience).next().map_err(target)? {
+        if let Some((sort, _)) = Rows::new(table, pages).next().map_err(target)? {
             return Ok(Some((Key::new(table, partition, sort), "a row that only the target has")));
         }
     }
@@ -54,9 +56,12 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn new(kv: &'a dyn Kv, table: Table, partition: &[u8], patience: &'a Patience) -> Self {
-        let pages = Pages::new(kv, table, partition.to_vec(), None, patience);
-        Self { pages, partition: Key::new(table, partition, []), page: Vec::new().into_iter() }
+    fn new(table: Table, pages: Pages<'a>) -> Self {
+        Self { partition: Key::new(table, pages.partition(), []), pages, page: Vec::new().into_iter() }
+    }
+
+    fn of(kv: &'a dyn Kv, table: Table, partition: &[u8], patience: &'a Patience) -> Self {
+        Self::new(table, Pages::new(kv, table, partition.to_vec(), None, patience))
     }
 
     fn next(&mut self) -> Result<Option<Entry>, ReadError> {

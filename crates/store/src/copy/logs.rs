@@ -44,12 +44,12 @@ impl<'a> Logs<'a> {
     pub(super) fn read(&mut self, told: &mut Told<'_>) -> Result<(), CopyError> {
         let (mut listed, mut reached) = (0, 0);
         let mut partitions = self.partitions();
-        while let Some(partition) = partitions.next().map_err(|error| self.failed(error))? {
+        while let Some(pages) = partitions.next().map_err(|error| self.failed(error))? {
             listed += 1;
-            let (log, first) = self.log_of(&partition)?;
+            let (log, first) = self.log_of(pages.partition())?;
             // A log is read from where it begins; its other partitions may stand anywhere.
             if first == 0 {
-                reached += self.log(log, told)?;
+                reached += self.log(log, pages, told)?;
             }
         }
         if listed == reached { Ok(()) } else { self.beyond() }
@@ -71,24 +71,25 @@ impl<'a> Logs<'a> {
         keys::log_of(partition).ok_or_else(damaged)
     }
 
-    /// Reads a log; gives the number of its partitions.
-    fn log(&mut self, log: AggregateId, told: &mut Told<'_>) -> Result<u64, CopyError> {
+    /// Reads a log, from its first partition on; gives the number of its partitions.
+    fn log(&mut self, log: AggregateId, mut pages: Pages<'a>, told: &mut Told<'_>) -> Result<u64, CopyError> {
         let mut reading = Reading { next: 1, hash: Envelope::genesis(&log), log };
         let mut partitions = 0;
         loop {
-            let partition = keys::event(&reading.log, reading.next, false).partition;
-            let rows = self.rows_of(&partition)?;
+            let rows = self.rows_of(&mut pages)?;
             if rows.is_empty() {
                 break;
             }
             partitions += 1;
-            self.take(&mut reading, &partition, rows)?;
+            self.take(&mut reading, pages.partition(), rows)?;
             if told(self.rows.rows, self.rows.rows).is_break() {
                 return Err(CopyError::Stopped);
             }
             if !reading.next.is_multiple_of(BUCKET) {
                 break;
             }
+            let next = keys::event(&reading.log, reading.next, false).partition;
+            pages = Pages::new(self.kv, Table::Event, next, None, self.patience);
         }
         let mut bytes = reading.log.bytes();
         bytes.extend_from_slice(&reading.next.to_be_bytes());
@@ -98,9 +99,8 @@ impl<'a> Logs<'a> {
     }
 
     /// The rows of a partition of events, of which there are few.
-    fn rows_of(&self, partition: &[u8]) -> Result<Vec<Entry>, CopyError> {
+    fn rows_of(&self, pages: &mut Pages<'_>) -> Result<Vec<Entry>, CopyError> {
         let mut rows = Vec::new();
-        let mut pages = Pages::new(self.kv, Table::Event, partition.to_vec(), None, self.patience);
         loop {
             let more = pages.next().map_err(|error| self.failed(error))?;
             if more.is_empty() {
@@ -145,8 +145,8 @@ impl<'a> Logs<'a> {
     /// Names a log of which a partition was not reached.
     fn beyond(&self) -> Result<(), CopyError> {
         let mut partitions = self.partitions();
-        while let Some(partition) = partitions.next().map_err(|error| self.failed(error))? {
-            let (log, first) = self.log_of(&partition)?;
+        while let Some(pages) = partitions.next().map_err(|error| self.failed(error))? {
+            let (log, first) = self.log_of(pages.partition())?;
             if first == 0 {
                 continue;
             }

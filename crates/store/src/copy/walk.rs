@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::limits::{PARTITIONS, RANGE_ROWS};
+use super::limits::{AHEAD_PARTITIONS, FIRST_ROWS, PARTITIONS, RANGE_ROWS, READERS};
 use super::patience::Patience;
 use crate::keys;
 use crate::kv::{Entry, Key, Kv, Range, ReadError, Table};
@@ -14,25 +14,38 @@ pub(super) struct Pages<'a> {
     table: Table,
     partition: Vec<u8>,
     last: Option<Vec<u8>>,
+    /// Read ahead, and not given yet.
+    ahead: Option<Vec<Entry>>,
     ended: bool,
 }
 
 impl<'a> Pages<'a> {
     /// Of the rows after `last`, or of all.
     pub(super) fn new(kv: &'a dyn Kv, table: Table, partition: Vec<u8>, last: Option<Vec<u8>>, patience: &'a Patience) -> Self {
-        Self { kv, patience, table, partition, last, ended: false }
+        Self { kv, patience, table, partition, last, ahead: None, ended: false }
+    }
+
+    pub(super) fn partition(&self) -> &[u8] {
+        &self.partition
     }
 
     /// Some rows more; none where the partition ends.
     pub(super) fn next(&mut self) -> Result<Vec<Entry>, ReadError> {
+        match self.ahead.take() {
+            Some(rows) => Ok(rows),
+            None => self.read(RANGE_ROWS),
+        }
+    }
+
+    fn read(&mut self, limit: usize) -> Result<Vec<Entry>, ReadError> {
         if self.ended {
             return Ok(Vec::new());
         }
         // From the last row on, and without it: the key behind it may be longer than a key can be.
         let from = self.last.clone().unwrap_or_default();
-        let range = Range { table: self.table, partition: self.partition.clone(), from, until: None, descending: false, limit: RANGE_ROWS };
+        let range = Range { table: self.table, partition: self.partition.clone(), from, until: None, descending: false, limit };
         let mut rows = self.patience.read(|| self.kv.range(&range))?;
-        self.ended = rows.len() < RANGE_ROWS;
+        self.ended = rows.len() < limit;
         if self.last.is_some() && rows.first().map(|(sort, _)| sort) == self.last.as_ref() {
             rows.remove(0);
         }
@@ -41,27 +54,48 @@ impl<'a> Pages<'a> {
     }
 }
 
-/// The partitions of a table, one after the other.
+/// The partitions of a table, one after the other, with their first rows read ahead: of most
+/// there are few, and a store far away is asked for many at once.
 pub(super) struct Partitions<'a> {
     kv: &'a dyn Kv,
     patience: &'a Patience,
     table: Table,
     after: Option<Vec<u8>>,
-    page: VecDeque<Vec<u8>>,
+    names: VecDeque<Vec<u8>>,
+    ahead: VecDeque<Pages<'a>>,
 }
 
 impl<'a> Partitions<'a> {
     pub(super) fn new(kv: &'a dyn Kv, table: Table, after: Option<Vec<u8>>, patience: &'a Patience) -> Self {
-        Self { kv, patience, table, after, page: VecDeque::new() }
+        Self { kv, patience, table, after, names: VecDeque::new(), ahead: VecDeque::new() }
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
-        if self.page.is_empty() {
-            let (kv, table, after) = (self.kv, self.table, self.after.as_deref());
-            self.page = self.patience.read(|| kv.partitions(table, after, PARTITIONS))?.into();
-            self.after = self.page.back().cloned().or(self.after.take());
+    pub(super) fn next(&mut self) -> Result<Option<Pages<'a>>, ReadError> {
+        if self.ahead.is_empty() {
+            self.read_ahead()?;
         }
-        Ok(self.page.pop_front())
+        Ok(self.ahead.pop_front())
+    }
+
+    fn read_ahead(&mut self) -> Result<(), ReadError> {
+        let (kv, table, patience) = (self.kv, self.table, self.patience);
+        if self.names.is_empty() {
+            let after = self.after.as_deref();
+            self.names = patience.read(|| kv.partitions(table, after, PARTITIONS))?.into();
+            self.after = self.names.back().cloned().or(self.after.take());
+        }
+        let names = self.names.drain(..self.names.len().min(AHEAD_PARTITIONS));
+        let mut pages: Vec<Pages<'a>> = names.map(|name| Pages::new(kv, table, name, None, patience)).collect();
+        let share = pages.len().div_ceil(READERS).max(1);
+        std::thread::scope(|scope| {
+            let read = |pages: &mut [Pages<'a>]| {
+                pages.iter_mut().try_for_each(|pages| pages.read(FIRST_ROWS).map(|rows| pages.ahead = Some(rows)))
+            };
+            let threads: Vec<_> = pages.chunks_mut(share).map(|share| scope.spawn(move || read(share))).collect();
+            threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })?;
+        self.ahead = pages.into();
+        Ok(())
     }
 }
 
@@ -113,9 +147,8 @@ impl<'a> Walk<'a> {
     fn turn(&mut self, table: Table) -> Result<(), ReadError> {
         let (kv, patience) = (self.kv, self.patience);
         let partitions = self.partitions.get_or_insert_with(|| Partitions::new(kv, table, None, patience));
-        if let Some(partition) = partitions.next()? {
-            self.pages = Some(Pages::new(kv, table, partition, None, patience));
-        } else {
+        self.pages = partitions.next()?;
+        if self.pages.is_none() {
             (self.tables, self.partitions) = (&self.tables[1..], None);
         }
         Ok(())
