@@ -2,55 +2,55 @@
 //!
 //! The only crate that knows all drivers. Must not know: what is in a store, who serves it.
 
-use std::fmt;
+mod name;
+
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 
+use chirrup_cassandra::{CassandraKv, Replication};
 use chirrup_store::embedded::{self, EmbeddedKv, EmbeddedOptions};
 use chirrup_store::kv::Kv;
+
+pub use name::{NameError, StoreName};
 
 /// The directory of the embedded store in a server's data directory.
 pub const STORE_DIR: &str = "store";
 
-const EMBEDDED: &str = "embedded";
-
-/// A store, as an operator names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreName {
-    /// `embedded:DIR`: the one in a server's data directory.
-    Embedded(PathBuf),
-}
-
-/// What is no store's name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} names no store: it is embedded:DIR, where DIR is a server's data directory")]
-pub struct NameError(String);
-
-impl FromStr for StoreName {
-    type Err = NameError;
-
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        match text.split_once(':') {
-            Some((EMBEDDED, dir)) if !dir.is_empty() => Ok(Self::Embedded(dir.into())),
-            _ => Err(NameError(text.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for StoreName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Embedded(dir) => write!(f, "{EMBEDDED}:{}", dir.display()),
-        }
-    }
-}
-
 /// How stores are opened, whichever it is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
+    /// What another process is told that wants the same store.
+    pub holder: String,
     /// Of an embedded one.
     pub embedded: EmbeddedOptions,
+    /// Of one on Cassandra.
+    pub cassandra: CassandraOptions,
+}
+
+impl Options {
+    /// As they are by default.
+    pub fn new(holder: impl Into<String>) -> Self {
+        Self { holder: holder.into(), embedded: EmbeddedOptions::default(), cassandra: CassandraOptions::default() }
+    }
+}
+
+/// How a cluster is used: see [`chirrup_cassandra::Options`].
+#[derive(Clone, Debug)]
+pub struct CassandraOptions {
+    /// Of a keyspace that is made.
+    pub replication: Replication,
+    /// The nearest data center.
+    pub datacenter: Option<String>,
+    /// User and password.
+    pub login: Option<(String, String)>,
+    /// Takes a cluster that acknowledges writes before they are on disk.
+    pub accept_late_sync: bool,
+}
+
+impl Default for CassandraOptions {
+    fn default() -> Self {
+        Self { replication: Replication::Simple(1), datacenter: None, login: None, accept_late_sync: false }
+    }
 }
 
 /// Why a store is not open.
@@ -70,26 +70,32 @@ pub enum OpenError {
     /// An embedded one.
     #[error(transparent)]
     Embedded(#[from] embedded::OpenError),
+    /// One on Cassandra.
+    #[error(transparent)]
+    Cassandra(#[from] chirrup_cassandra::OpenError),
 }
 
-/// Opens a store that is there. No other process has it open meanwhile.
+/// Opens a store that is there; in a cluster an empty one may be made. No other process has it
+/// open meanwhile.
 pub fn open(name: &StoreName, options: &Options) -> Result<Arc<dyn Kv>, OpenError> {
     match name {
-        StoreName::Embedded(data) => {
-            // Opening would make one.
-            if !data.join(STORE_DIR).is_dir() {
-                return Err(OpenError::Absent(data.clone()));
-            }
-            Ok(Arc::new(open_embedded(data, &options.embedded)?))
-        }
+        // Opening would make one.
+        StoreName::Embedded(data) if !data.join(STORE_DIR).is_dir() => Err(OpenError::Absent(data.clone())),
+        _ => open_or_make(name, options),
     }
 }
 
 /// Opens a store, or makes one where there is none.
 pub fn open_or_make(name: &StoreName, options: &Options) -> Result<Arc<dyn Kv>, OpenError> {
-    match name {
-        StoreName::Embedded(data) => Ok(Arc::new(open_embedded(data, &options.embedded)?)),
-    }
+    Ok(match name {
+        StoreName::Embedded(data) => Arc::new(open_embedded(data, &options.embedded)?),
+        StoreName::Cassandra { nodes, keyspace } => {
+            let CassandraOptions { replication, datacenter, login, accept_late_sync } = options.cassandra.clone();
+            let (nodes, keyspace) = (nodes.clone(), keyspace.clone());
+            let cluster = chirrup_cassandra::Options { nodes, keyspace, replication, datacenter, login, accept_late_sync };
+            Arc::new(CassandraKv::open(&cluster, options.holder.as_str())?)
+        }
+    })
 }
 
 /// Opens the embedded store of a server's data directory, or makes it.
@@ -103,20 +109,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_as_they_are_shown_and_others_refused() {
-        for text in ["embedded:chirrup-data", "embedded:/var/lib/chirrup", "embedded:a:b"] {
-            assert_eq!(text.parse::<StoreName>().unwrap().to_string(), text);
-        }
-        for text in ["", "embedded", "embedded:", "chirrup-data", "other:x", "Embedded:x"] {
-            assert!(text.parse::<StoreName>().unwrap_err().to_string().contains("embedded:DIR"), "{text}");
-        }
-    }
-
-    #[test]
     fn a_store_is_made_only_where_it_may_be_and_is_open_once() {
         let dir = tempfile::tempdir().unwrap();
         let name = StoreName::Embedded(dir.path().join("data"));
-        let options = Options { embedded: EmbeddedOptions { reserve_bytes: 0, ..EmbeddedOptions::small() } };
+        let embedded = EmbeddedOptions { reserve_bytes: 0, ..EmbeddedOptions::small() };
+        let options = Options { embedded, ..Options::new("a test") };
         assert!(matches!(open(&name, &options), Err(OpenError::Absent(_))));
         let made = open_or_make(&name, &options).unwrap();
         assert!(matches!(open(&name, &options), Err(OpenError::Embedded(embedded::OpenError::Locked { .. }))));

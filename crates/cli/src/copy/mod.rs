@@ -24,7 +24,8 @@ use show::Show;
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {
-    /// What is copied: `embedded:DIR`, DIR being a server's data directory.
+    /// What is copied: `embedded:DIR`, DIR being a server's data directory, or
+    /// `cassandra:HOST:PORT,…/KEYSPACE`.
     #[arg(long, value_name = "STORE")]
     from: StoreName,
     /// Where to: an empty store, which is made if it is not there, or what an earlier try has left.
@@ -50,7 +51,8 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<()> {
         return Err(Usage("a store is not copied into itself".to_owned()).into());
     }
     let config = Config::load(args.config.as_deref(), std::env::vars(), &[])?;
-    let options = Options { embedded: config.store_options() };
+    let holder = format!("chirrup copy, process {}", std::process::id());
+    let options = Options { embedded: config.store_options(), ..Options::new(holder) };
     let task = args.clone();
     let report = stoppable(|stop| async move {
         let work = move || {

@@ -28,20 +28,15 @@ pub(super) struct Show {
     /// Whether there is somebody to look at a bar.
     bare: bool,
     first: Option<Progress>,
-    told: Duration,
+    /// When the last line was written.
+    told: Option<Duration>,
     spent: Spent,
 }
 
 impl Show {
     pub(super) fn new() -> Self {
         let style = ProgressStyle::with_template("{prefix} {bar:30} {msg}").expect("the template is valid");
-        Self {
-            bar: ProgressBar::new(0).with_style(style),
-            bare: !stderr().is_terminal(),
-            first: None,
-            told: Duration::ZERO,
-            spent: Spent::default(),
-        }
+        Self { bar: ProgressBar::new(0).with_style(style), bare: !stderr().is_terminal(), first: None, told: None, spent: Spent::default() }
     }
 
     /// It is so far.
@@ -62,9 +57,9 @@ impl Show {
             Work::Checking => String::new(),
         };
         let so_far = format!("{events} of about {events_total} events, {rows} rows{rate}");
-        if self.bare && now >= self.told + LINE_EVERY {
+        if self.bare && self.told.is_none_or(|told| now >= told + LINE_EVERY) {
             eprintln!("{what}: {so_far}");
-            self.told = now;
+            self.told = Some(now);
         }
         self.bar.set_prefix(what);
         self.bar.set_message(so_far);

@@ -1,9 +1,11 @@
 //! Copies that were ended in the middle: nobody serves what they left, and the same command goes
 //! on from there.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
+use chirrup_engines::cassandra::Cassandra;
 use chirrup_store::embedded::{EmbeddedKv, EmbeddedOptions};
 use chirrup_store::kv::{Key, Kv, Row, Table};
 use rustix::process::Signal;
@@ -36,7 +38,11 @@ async fn source() -> (TempDir, PathBuf) {
 }
 
 fn begin(source: &Path, target: &Path) -> Child {
-    let mut command = copy(&embedded(source), &embedded(target));
+    begin_into(source, &embedded(target))
+}
+
+fn begin_into(source: &Path, target: &str) -> Child {
+    let mut command = copy(&embedded(source), target);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -107,4 +113,24 @@ async fn a_copy_that_is_stopped_by_hand_says_how_it_goes_on_and_does() {
     let report = json(&begun);
     assert!(report["copied_rows"].as_u64() < report["rows"].as_u64(), "what was copied is not copied again: {report}");
     assert_eq!(compared(&embedded(&source), &embedded(&target))["digests"], report["digests"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_into_cassandra_that_was_killed_goes_on() {
+    let Some(node) = Cassandra::shared("a killed chirrup copy into Cassandra") else { return };
+    let (place, source) = source().await;
+    let target = format!("cassandra:{}/{}", node.address(), Cassandra::new_keyspace());
+    let mut child = begin_into(&source, &target);
+    let mut told = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    told.read_line(&mut line).unwrap();
+    assert!(line.starts_with("copying: 0 of about"), "it told this first: {line}");
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success(), "the kill met it");
+
+    let words = failure(&copy(&target, &embedded(&place.path().join("new"))).output().unwrap());
+    assert!(words.contains("nothing is in the store") || words.contains("unfinished copy"), "a part is not copied: {words}");
+    let report = copied(&embedded(&source), &target);
+    assert_eq!(copied(&target, &embedded(&place.path().join("back")))["digests"], report["digests"]);
+    assert_eq!(compared(&embedded(&source), &embedded(&place.path().join("back")))["digests"], report["digests"]);
 }

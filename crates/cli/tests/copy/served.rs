@@ -1,5 +1,6 @@
 //! Copies that came to their end: from store to store and back, and served from each.
 
+use chirrup_engines::cassandra::Cassandra;
 use serde_json::{Value, json};
 
 use crate::raw::{Connection, User, client_id, server};
@@ -66,12 +67,14 @@ async fn from_store_to_store_everything_stays_and_is_served_from_each() {
     let data = before.server.data();
     let first = place.path().join("first");
     std::fs::rename(&data, &first).unwrap();
-    let stores: Vec<_> = ["second", "third"].map(|name| place.path().join(name)).into();
+    let stores = ["second", "third"].map(|name| place.path().join(name));
+    let cassandra = Cassandra::shared("chirrup copy into Cassandra and out of it");
+    let away = cassandra.as_ref().map(|node| format!("cassandra:{}/{}", node.address(), Cassandra::new_keyspace()));
+    let way: Vec<String> = [Some(embedded(&stores[0])), away, Some(embedded(&stores[1]))].into_iter().flatten().collect();
 
     let mut from = embedded(&first);
     let mut digests = Value::Null;
-    for store in &stores {
-        let to = embedded(store);
+    for to in way {
         let report = copied(&from, &to);
         println!("{from} to {to}: {} events and {} rows in {} s", report["events"], report["rows"], report["copying_seconds"]);
         assert!(report["events"].as_u64().unwrap() > 200 && report["copied_rows"] == report["rows"], "{report}");
