@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chirrup_store::embedded::EmbeddedKv;
 use chirrup_store::embedded::file::is_no_room;
-use chirrup_store::embedded::{EmbeddedKv, OpenError};
+use chirrup_store::kv::Kv;
 pub use chirrup_stores::STORE_DIR;
+use chirrup_stores::{OpenError, StoreName};
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
@@ -218,13 +220,21 @@ impl Server {
 }
 
 /// Opens the store and starts the machine, on a thread that may block.
-async fn open(config: &Config, metrics: Arc<Metrics>) -> Result<(Arc<Machine>, Arc<EmbeddedKv>), ServeError> {
-    let (dir, store, session) = (config.server.data_dir.clone(), config.store_options(), config.session.clone());
+async fn open(config: &Config, metrics: Arc<Metrics>) -> Result<(Arc<Machine>, Option<Arc<EmbeddedKv>>), ServeError> {
+    let (dir, session) = (config.server.data_dir.clone(), config.session.clone());
+    let name = config.store_name().expect("the configuration was checked");
+    let holder = format!("chirrup serve, process {}, at {}", std::process::id(), config.listen.address);
+    let options = chirrup_stores::Options { embedded: config.store_options(), ..chirrup_stores::Options::new(holder) };
     let opened = tokio::task::spawn_blocking(move || {
         std::fs::create_dir_all(&dir).map_err(|source| ServeError::DataDir { path: dir.clone(), source })?;
-        let kv = Arc::new(EmbeddedKv::open(&dir.join(STORE_DIR), store)?);
+        let (kv, embedded): (Arc<dyn Kv>, _) = if let StoreName::Embedded(data) = &name {
+            let kv = Arc::new(chirrup_stores::open_embedded(data, &options.embedded)?);
+            (Arc::clone(&kv) as _, Some(kv))
+        } else {
+            (chirrup_stores::open_or_make(&name, &options)?, None)
+        };
         let options = machine::Options { merge: Duration::from_millis(session.merge_ms), presence_grace_ms: session.grace_ms };
-        Ok((Machine::start(Arc::clone(&kv) as _, options, metrics)?, kv))
+        Ok((Machine::start(kv, options, metrics)?, embedded))
     });
     match opened.await {
         Ok(opened) => opened,

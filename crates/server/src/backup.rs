@@ -68,10 +68,16 @@ impl Taken {
     }
 }
 
-/// Another backup is under way.
+/// Why no backup is begun.
 #[derive(Debug, thiserror::Error)]
-#[error("a backup to {} is under way", .0.display())]
-pub struct Busy(pub PathBuf);
+pub enum NotBegun {
+    /// Another one is under way.
+    #[error("a backup to {} is under way", .0.display())]
+    Busy(PathBuf),
+    /// The store is another engine's.
+    #[error("the store is not in the data directory: back it up by its engine's own means, or 'chirrup copy' it while no server runs")]
+    NotEmbedded,
+}
 
 /// Why work on a store that no server has open did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -92,15 +98,16 @@ pub enum ClosedError {
 
 /// Backups of the running server, one at a time.
 pub struct Backups {
-    kv: Arc<EmbeddedKv>,
+    /// None of a store that is another engine's.
+    kv: Option<Arc<EmbeddedKv>>,
     status: Mutex<BackupStatus>,
     stopping: AtomicBool,
     tasks: TaskTracker,
 }
 
 impl Backups {
-    /// Of this store.
-    pub fn new(kv: Arc<EmbeddedKv>) -> Arc<Self> {
+    /// Of this store, if it is an embedded one.
+    pub fn new(kv: Option<Arc<EmbeddedKv>>) -> Arc<Self> {
         Arc::new(Self { kv, status: Mutex::new(BackupStatus::None), stopping: AtomicBool::new(false), tasks: TaskTracker::new() })
     }
 
@@ -116,17 +123,18 @@ impl Backups {
 
     /// Begins a backup to a directory that is new or empty. One that is under way to the same
     /// directory is the one that is asked for.
-    pub fn start(self: &Arc<Self>, dir: PathBuf) -> Result<(), Busy> {
+    pub fn start(self: &Arc<Self>, dir: PathBuf) -> Result<(), NotBegun> {
+        let Some(kv) = self.kv.clone() else { return Err(NotBegun::NotEmbedded) };
         let mut status = self.lock();
         if let BackupStatus::Running { dir: other, .. } = &*status {
-            return if *other == dir { Ok(()) } else { Err(Busy(other.clone())) };
+            return if *other == dir { Ok(()) } else { Err(NotBegun::Busy(other.clone())) };
         }
         *status = BackupStatus::Running { dir: dir.clone(), done_bytes: 0, total_bytes: 0 };
         drop(status);
         let backups = Arc::clone(self);
         self.tasks.spawn(async move {
             let (copying, to) = (Arc::clone(&backups), dir.clone());
-            let copied = backups.tasks.spawn_blocking(move || copying.copy(&to)).await;
+            let copied = backups.tasks.spawn_blocking(move || copying.copy(&kv, &to)).await;
             let why = match copied {
                 Ok(Ok(taken)) => {
                     tracing::info!(dir = %dir.display(), bytes = taken.bytes, "a backup is whole");
@@ -142,12 +150,12 @@ impl Backups {
         Ok(())
     }
 
-    fn copy(&self, dir: &Path) -> Result<Taken, ClosedError> {
+    fn copy(&self, kv: &EmbeddedKv, dir: &Path) -> Result<Taken, ClosedError> {
         let mut watch = |Progress { done_bytes, total_bytes }| {
             *self.lock() = BackupStatus::Running { dir: dir.to_owned(), done_bytes, total_bytes };
             if self.stopping.load(Ordering::Acquire) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        take(&self.kv, dir, &mut watch)
+        take(kv, dir, &mut watch)
     }
 
     /// Ends what is under way, and waits until it has.

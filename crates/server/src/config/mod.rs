@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use chirrup_store::embedded::EmbeddedOptions;
+use chirrup_stores::{NameError, StoreName};
 use serde::Deserialize;
 use toml::Table;
 
@@ -163,10 +164,12 @@ pub struct Auth {
     pub address_sign_ups: u64,
 }
 
-/// Sizes of the store, in bytes; see [`EmbeddedOptions`].
+/// Which store, and sizes of the embedded one in bytes; see [`EmbeddedOptions`].
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
+    /// As [`StoreName`] reads it; empty for the embedded one in the data directory.
+    pub name: String,
     /// Memory for blocks read.
     pub cache_bytes: u64,
     /// Memory for rows not yet in tables.
@@ -265,6 +268,13 @@ impl Config {
         if self.listen.connections_max == 0 || self.listen.connections_per_address_max == 0 {
             return value("listen.connections_max", "must be at least 1, in all and per address");
         }
+        match self.store_name() {
+            Ok(StoreName::Embedded(dir)) if dir != self.server.data_dir => {
+                return value("store.name", "an embedded store is kept in server.data_dir: leave it empty");
+            }
+            Ok(_) => {}
+            Err(error) => return Err(ConfigError::Value { key: "store.name", what: error.to_string() }),
+        }
         let (session, auth, store) = (&self.session, &self.auth, &self.store);
         for (key, number, least, most) in [
             ("session.heartbeat_ms", session.heartbeat_ms, 50, HOUR_MS),
@@ -308,7 +318,18 @@ impl Config {
         (!self.tls.cert.as_os_str().is_empty()).then_some((self.tls.cert.as_path(), self.tls.key.as_path()))
     }
 
-    /// How the store is opened.
+    /// Which store.
+    ///
+    /// # Errors
+    /// What is no name of a store.
+    pub fn store_name(&self) -> Result<StoreName, NameError> {
+        match self.store.name.as_str() {
+            "" => Ok(StoreName::Embedded(self.server.data_dir.clone())),
+            name => name.parse(),
+        }
+    }
+
+    /// How an embedded store is opened.
     pub fn store_options(&self) -> EmbeddedOptions {
         let store = &self.store;
         EmbeddedOptions {

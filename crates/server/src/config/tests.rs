@@ -95,3 +95,13 @@ fn numbers_out_of_bounds_are_named() {
         assert!(told.contains(key) && told.contains(bounds), "{told}");
     }
 }
+
+#[test]
+fn a_store_is_named_and_an_embedded_one_is_in_the_data_directory() {
+    let config = load("[server]\ndata_dir = \"here\"\n", &[], &[]).expect("valid");
+    assert_eq!(config.store_name().expect("the default").to_string(), "embedded:here");
+    let named = load("", &[("CHIRRUP_STORE_NAME", "cassandra:127.0.0.1:9042/chat")], &[]).expect("valid");
+    assert_eq!(named.store_name().expect("checked").to_string(), "cassandra:127.0.0.1:9042/chat");
+    assert!(error(load("", &[], &[("store.name", "mysql:chat")])).contains("store.name"));
+    assert!(error(load("", &[], &[("store.name", "embedded:elsewhere")])).contains("server.data_dir"));
+}

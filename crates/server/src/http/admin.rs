@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Answer, answer, json, problem, text};
 use crate::auth::token;
-use crate::backup::Backups;
+use crate::backup::{Backups, NotBegun};
 use crate::command::Context;
 use crate::heap;
 use crate::limits::HTTP_BODY_BYTES_MAX;
@@ -121,7 +121,8 @@ impl Admin {
         match serde_json::from_slice::<BackupOrder>(&body.to_bytes()) {
             Ok(order) if order.dir.is_absolute() => match self.backups.start(order.dir) {
                 Ok(()) => json(StatusCode::ACCEPTED, &self.backups.status()),
-                Err(busy) => problem(StatusCode::CONFLICT, "busy", &busy.to_string()),
+                Err(why @ NotBegun::Busy(_)) => problem(StatusCode::CONFLICT, "busy", &why.to_string()),
+                Err(why @ NotBegun::NotEmbedded) => problem(StatusCode::NOT_IMPLEMENTED, "bad_request", &why.to_string()),
             },
             Ok(_) => bad("dir must begin at the root"),
             Err(error) => bad(&error.to_string()),
