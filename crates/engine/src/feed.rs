@@ -28,6 +28,8 @@ pub struct Entry {
     pub timeline: bool,
     /// Of the request, at the first event of a client's command.
     pub digest: Option<Digest>,
+    /// Earlier events of the log whose rows it changes.
+    pub changes: Vec<u64>,
 }
 
 /// The next entries beyond `after` and up to `until`, ascending: as many as one read of the store
@@ -78,8 +80,8 @@ fn open(range: &Range, row: &kv::Entry, entries: &mut Vec<Entry>) -> Result<(), 
     let key = Key::new(range.table, range.partition.clone(), sort.clone());
     entries.extend(record::decode_feed(&key, value)?.entries.into_iter().map(|entry| {
         let offset = Offset { n: first.n + entry.n, k: entry.k, ..first };
-        let record::FeedEntry { aggregate, seq, effects, timeline, digest, .. } = entry;
-        Entry { offset, aggregate, seq, effects, timeline, digest }
+        let record::FeedEntry { aggregate, seq, effects, timeline, digest, changes, .. } = entry;
+        Entry { offset, aggregate, seq, effects, timeline, digest, changes: changes.unwrap_or_default() }
     }));
     Ok(())
 }

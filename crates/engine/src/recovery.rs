@@ -3,14 +3,15 @@
 //!
 //! Must not know: how commands are decided.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chirrup_core::aggregate::{AggregateId, Outcome, SHARDS, Verdict};
 use chirrup_core::event::Envelope;
 use chirrup_core::hash::{Hash, ServerKey};
+use chirrup_core::ids::Seq;
 use chirrup_store::copy::{self, Identity};
 use chirrup_store::keys::{self, EPOCH, INCARNATION, SERVER};
-use chirrup_store::kv::limits::COMMIT_BYTES;
+use chirrup_store::kv::limits::{COMMIT_BYTES, READ_ROWS};
 use chirrup_store::kv::{CommitError, Key, Kv, ReadError, Row};
 use chirrup_store::offset::Offset;
 use chirrup_store::record;
@@ -178,9 +179,10 @@ impl Repair {
         let mut log = Loaded::repair(kv, aggregate)?;
         let mut parts = Parts::default();
         log.rows_to_write(aggregate, version, &mut parts);
-        let orphans = entries.iter().filter(|entry| entry.seq > log.head());
-        let removed = |entry: &Entry| Row { key: keys::event(aggregate, entry.seq, entry.timeline), value: None, version };
-        let mut rows: Vec<Row> = orphans.map(removed).collect();
+        let orphans: Vec<&Entry> = entries.iter().filter(|entry| entry.seq > log.head()).collect();
+        let removed = |entry: &&Entry| Row { key: keys::event(aggregate, entry.seq, entry.timeline), value: None, version };
+        let mut rows: Vec<Row> = orphans.iter().map(removed).collect();
+        rows.extend(confirmed(kv, aggregate, &orphans, &parts.events, log.head(), version)?);
         rows.extend([parts.events, parts.projections].into_iter().flatten());
         let mut durable = Offset::default();
         let mut verdicts: BTreeMap<Offset, (Key, Verdict)> = BTreeMap::new();
@@ -201,6 +203,27 @@ impl Repair {
         rows.extend(parts.states);
         Ok(Self { rows, durable })
     }
+}
+
+/// The rows of earlier events that events which are not there would have changed, as they are: what
+/// a store still has under way of the lost batch arrives below them, and changes nothing.
+fn confirmed(
+    kv: &dyn Kv,
+    aggregate: &AggregateId,
+    orphans: &[&Entry],
+    made_again: &[Row],
+    head: Seq,
+    version: u64,
+) -> Result<Vec<Row>, ReadError> {
+    let seqs: BTreeSet<Seq> = orphans.iter().flat_map(|entry| &entry.changes).copied().filter(|seq| *seq <= head).collect();
+    let places = seqs.into_iter().flat_map(|seq| [true, false].map(|timeline| keys::event(aggregate, seq, timeline)));
+    let places: Vec<Key> = places.filter(|key| made_again.iter().all(|row| row.key != *key)).collect();
+    let mut rows = Vec::new();
+    for keys in places.chunks(READ_ROWS) {
+        let there = keys.iter().zip(kv.get(keys)?).filter(|(_, value)| value.is_some());
+        rows.extend(there.map(|(key, value)| Row { key: key.clone(), value, version }));
+    }
+    Ok(rows)
 }
 
 /// Rows in commits of a size that every store takes.

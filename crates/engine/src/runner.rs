@@ -278,9 +278,17 @@ impl Making {
             effects,
             timeline: event.envelope.fact.in_timeline(),
             digest: digest.filter(|_| offset.k == 0),
+            changes: changed_events(&event),
         });
         self.batch.published.push(Published { aggregate: aggregate.clone(), shard, offset, event: Arc::new(event) });
     }
+}
+
+/// The events before it whose rows an event changes, if there are any.
+fn changed_events(event: &Event) -> Option<Vec<u64>> {
+    let earlier = |key| if let RowKey::Event(seq) = key { Some(seq).filter(|seq| *seq < event.seq()) } else { None };
+    let changed: Vec<u64> = aggregate::touches(event).into_iter().filter_map(earlier).collect();
+    (!changed.is_empty()).then_some(changed)
 }
 
 /// Secrets, the last of each row. Tokens go before the rows by which they are found and come after

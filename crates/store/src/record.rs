@@ -82,6 +82,10 @@ pub struct FeedEntry {
     /// has lost can be written again.
     #[n(6)]
     pub digest: Option<Digest>,
+    /// Earlier events of the log whose rows it changes: so that what a lost batch wrote there, and
+    /// what arrives only later, is overwritten when the event itself is not there.
+    #[n(7)]
+    pub changes: Option<Vec<Seq>>,
 }
 
 /// How far a user is in a conversation: registers that only grow.

@@ -26,7 +26,12 @@ use crate::world::{World, conversation, of_conversation};
 const CONVERSATIONS: u8 = 2;
 
 fn fate() -> impl Strategy<Value = Fate> {
-    prop_oneof![3 => Just(Fate::Made), 1 => Just(Fate::Refused), 4 => (0..40_usize).prop_map(Fate::Torn)]
+    prop_oneof![
+        3 => Just(Fate::Made),
+        1 => Just(Fate::Refused),
+        3 => (0..40_usize).prop_map(Fate::Torn),
+        3 => any::<u64>().prop_map(Fate::Scattered),
+    ]
 }
 
 /// One turn of the machine.
@@ -59,7 +64,10 @@ impl fmt::Debug for Turn {
 }
 
 fn turn(batch: std::ops::Range<usize>) -> impl Strategy<Value = Turn> {
-    let recovery = prop::collection::vec(prop_oneof![1 => Just(Fate::Made), 2 => (0..9_usize).prop_map(Fate::Torn)], 0..4);
+    let recovery = prop::collection::vec(
+        prop_oneof![1 => Just(Fate::Made), 2 => (0..9_usize).prop_map(Fate::Torn), 1 => any::<u64>().prop_map(Fate::Scattered)],
+        0..4,
+    );
     let again = prop::option::weighted(0.4, (any::<prop::sample::Index>(), any::<bool>()));
     let unread = prop::option::weighted(0.3, 0..30_usize);
     (prop::collection::vec(batch, 1..6), 0..4_usize, fate(), recovery, again, any::<bool>(), unread)

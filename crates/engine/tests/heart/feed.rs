@@ -57,6 +57,7 @@ fn write(kv: &dyn Kv, epochs: &[(u64, Vec<Gaps>)]) -> Vec<Offset> {
                 effects: false,
                 timeline: false,
                 digest: None,
+                changes: None,
             };
             let feed_row = FeedRow { entries: row.iter().map(entry).collect() };
             kv.commit(&[

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chirrup_store::kv::{CommitError, Entry, Key, Kv, Range, ReadError, Row, Table};
 use chirrup_store::memory::{Fault, MemoryKv};
+use chirrup_store::stages::stages;
 
 /// What becomes of a commit.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,10 @@ pub(crate) enum Fate {
     /// The rows of so many partitions are written (modulo how many there are, and one), then the
     /// process dies.
     Torn(usize),
+    /// As where the partitions of a stage are written at once: all stages before one are written,
+    /// of that one some partitions are, as the bits of this number say, then the process dies. The
+    /// others of it arrive when the next process has recovered, or never.
+    Scattered(u64),
 }
 
 /// Version and value of a row.
@@ -26,6 +31,8 @@ type Written = (u64, Option<Vec<u8>>);
 pub(crate) struct Store {
     inner: MemoryKv,
     commits: Mutex<VecDeque<Fate>>,
+    /// Rows that a scattered commit has sent and that are not there yet.
+    late: Mutex<Vec<Row>>,
     /// Reads that succeed before one fails.
     reads: Mutex<Option<usize>>,
     /// Reads that were asked for.
@@ -53,6 +60,30 @@ impl Store {
     pub(crate) fn heal(&self) {
         lock(&self.commits).clear();
         *lock(&self.reads) = None;
+    }
+
+    /// What was late arrives.
+    pub(crate) fn arrive(&self) {
+        let late = std::mem::take(&mut *lock(&self.late));
+        self.inner.commit(&late).expect("memory takes it");
+    }
+
+    /// Writes what a scattered commit leaves.
+    fn scatter(&self, rows: &[Row], bits: u64) -> CommitError {
+        let stages = stages(rows);
+        // From the upper bits how many are whole, from the lower ones what else is there.
+        let whole = (bits >> 32) as usize % stages.len();
+        let (mut there, mut late) = (Vec::new(), Vec::new());
+        for (at, part) in stages[..=whole].iter().enumerate().flat_map(|(at, stage)| stage.iter().map(move |part| (at, part))) {
+            let bit = (bits >> ((there.len() + late.len()) % 31)) & 1;
+            let rows = if at < whole || bit == 1 { &mut there } else { &mut late };
+            rows.extend(part.rows.iter().map(|row| (*row).clone()));
+        }
+        self.inner.commit(&there).expect("memory takes it");
+        if (bits >> 31) & 1 == 1 {
+            lock(&self.late).extend(late);
+        }
+        CommitError::Unknown("scattered".to_owned())
     }
 
     /// Reads that were asked for since the last call.
@@ -105,7 +136,8 @@ impl Kv for Store {
     fn commit(&self, rows: &[Row]) -> Result<(), CommitError> {
         self.check_versions(rows);
         match lock(&self.commits).pop_front() {
-            None | Some(Fate::Made) => {}
+            Some(Fate::Scattered(bits)) if !rows.is_empty() => return Err(self.scatter(rows, bits)),
+            None | Some(Fate::Made | Fate::Scattered(_)) => {}
             Some(Fate::Refused) => self.inner.fail_next(Fault::Refuse),
             Some(Fate::Torn(after)) => self.inner.fail_after_partitions(after % (partitions(rows) + 1)),
         }

@@ -191,6 +191,7 @@ impl World {
     /// The process dies and comes back.
     pub(crate) fn restart(&mut self) {
         (self.runner, self.effects, self.marks) = start(&self.kv, std::mem::take(&mut self.tears));
+        self.kv.arrive();
     }
 
     /// The next effects, at most so many, or as many as can be read.
