@@ -5,4 +5,5 @@
 
 pub mod cassandra;
 mod packages;
+pub mod postgres;
 mod process;

@@ -34,6 +34,24 @@ pub(crate) fn need(commands: &[(&str, &str)]) -> Result<(), String> {
     }
 }
 
+/// As [`need`], of one thing that is not looked for in `PATH`.
+///
+/// # Errors
+/// That it is missing, and what would bring it.
+pub(crate) fn need_found<T>(what: &str, package: &str, find: impl Fn() -> Option<T>) -> Result<T, String> {
+    if let Some(found) = find() {
+        return Ok(found);
+    }
+    if rustix::process::getuid().is_root() && is_there("apt-get") {
+        say(&format!("installing {package}"));
+        if !install(&[package]) {
+            apt_get(&["update"]);
+            install(&[package]);
+        }
+    }
+    find().ok_or_else(|| format!("no {what} (Debian has it in {package})"))
+}
+
 fn install(packages: &[&str]) -> bool {
     apt_get(&[&["install", "-y", "--no-install-recommends"], packages].concat())
 }
