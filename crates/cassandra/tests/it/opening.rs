@@ -99,6 +99,15 @@ fn what_makes_no_sense_is_told_at_once() {
     assert!(refused.contains("nowhere"), "{refused}");
 }
 
+#[test]
+fn nodes_tell_the_settings_that_are_looked_at() {
+    let Some(node) = Cassandra::shared("the settings of a node") else { return };
+    let bare = Bare::connect(&keyspace(&node));
+    let setting = |name: &str| bare.column(&format!("SELECT value FROM system_views.settings WHERE name = '{name}'"));
+    assert_eq!(setting("commitlog_sync"), ["batch"]);
+    assert_eq!(setting("commitlog_segment_size"), ["16MiB"]);
+}
+
 fn tables(bare: &Bare, options: &Options) -> BTreeSet<String> {
     bare.column(&format!("SELECT table_name FROM system_schema.tables WHERE keyspace_name = '{}'", options.keyspace)).into_iter().collect()
 }
