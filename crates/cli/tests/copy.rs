@@ -24,6 +24,8 @@ mod world;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use chirrup_engines::cassandra::Cassandra;
+use chirrup_engines::postgres::Postgres;
 use serde_json::Value;
 
 use support::{SMALL_STORE, json, output, program};
@@ -31,6 +33,16 @@ use support::{SMALL_STORE, json, output, program};
 /// The store of a data directory, as it is named.
 fn embedded(data: &Path) -> String {
     format!("embedded:{}", data.display())
+}
+
+/// A new store on PostgreSQL.
+fn on_postgres(server: &Postgres) -> String {
+    format!("postgres:{}#{}", server.address("postgres"), Postgres::new_schema())
+}
+
+/// A new store on Cassandra.
+fn on_cassandra(node: &Cassandra) -> String {
+    format!("cassandra:{}/{}", node.address(), Cassandra::new_keyspace())
 }
 
 /// The command, on stores that are as small as those of the servers here.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chirrup_cassandra::{CassandraKv, Replication};
+use chirrup_postgres::PostgresKv;
 use chirrup_store::embedded::{self, EmbeddedKv, EmbeddedOptions};
 use chirrup_store::kv::Kv;
 
@@ -73,6 +74,9 @@ pub enum OpenError {
     /// One on Cassandra.
     #[error(transparent)]
     Cassandra(#[from] chirrup_cassandra::OpenError),
+    /// One on PostgreSQL.
+    #[error(transparent)]
+    Postgres(#[from] chirrup_postgres::OpenError),
 }
 
 /// Opens a store that is there; in a cluster an empty one may be made. No other process has it
@@ -89,6 +93,10 @@ pub fn open(name: &StoreName, options: &Options) -> Result<Arc<dyn Kv>, OpenErro
 pub fn open_or_make(name: &StoreName, options: &Options) -> Result<Arc<dyn Kv>, OpenError> {
     Ok(match name {
         StoreName::Embedded(data) => Arc::new(open_embedded(data, &options.embedded)?),
+        StoreName::Postgres { connection, schema } => {
+            let database = chirrup_postgres::Options::new(connection, schema.as_str())?;
+            Arc::new(PostgresKv::open(&database, &options.holder)?)
+        }
         StoreName::Cassandra { nodes, keyspace } => {
             let CassandraOptions { replication, datacenter, login, accept_late_sync } = options.cassandra.clone();
             let (nodes, keyspace) = (nodes.clone(), keyspace.clone());

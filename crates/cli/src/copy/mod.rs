@@ -24,8 +24,8 @@ use show::Show;
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {
-    /// What is copied: `embedded:DIR`, DIR being a server's data directory, or
-    /// `cassandra:HOST:PORT,…/KEYSPACE`.
+    /// What is copied: `embedded:DIR`, DIR being a server's data directory,
+    /// `postgres:CONNECTION#SCHEMA` or `cassandra:HOST:PORT,…/KEYSPACE`.
     #[arg(long, value_name = "STORE")]
     from: StoreName,
     /// Where to: an empty store, which is made if it is not there, or what an earlier try has left.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use chirrup_engines::cassandra::Cassandra;
+use chirrup_engines::postgres::Postgres;
 use chirrup_store::embedded::{EmbeddedKv, EmbeddedOptions};
 use chirrup_store::kv::{Key, Kv, Row, Table};
 use rustix::process::Signal;
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 use crate::raw::server;
 use crate::support::{SMALL_STORE, end, json, program, signal, until};
 use crate::world::{files, filled};
-use crate::{compared, copied, copy, embedded, failure};
+use crate::{compared, copied, copy, embedded, failure, on_cassandra, on_postgres};
 
 /// Rows beside those that the server has written, so that a copy takes long enough to be met.
 const MORE_ROWS: u32 = 3_000;
@@ -115,12 +116,10 @@ async fn a_copy_that_is_stopped_by_hand_says_how_it_goes_on_and_does() {
     assert_eq!(compared(&embedded(&source), &embedded(&target))["digests"], report["digests"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_copy_into_cassandra_that_was_killed_goes_on() {
-    let Some(node) = Cassandra::shared("a killed chirrup copy into Cassandra") else { return };
+/// Kills a copy when it has just begun: the same command goes on, and what comes back is equal.
+async fn killed_and_gone_on(target: &str) {
     let (place, source) = source().await;
-    let target = format!("cassandra:{}/{}", node.address(), Cassandra::new_keyspace());
-    let mut child = begin_into(&source, &target);
+    let mut child = begin_into(&source, target);
     let mut told = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
     told.read_line(&mut line).unwrap();
@@ -128,9 +127,22 @@ async fn a_copy_into_cassandra_that_was_killed_goes_on() {
     child.kill().unwrap();
     assert!(!child.wait().unwrap().success(), "the kill met it");
 
-    let words = failure(&copy(&target, &embedded(&place.path().join("new"))).output().unwrap());
-    assert!(words.contains("nothing is in the store") || words.contains("unfinished copy"), "a part is not copied: {words}");
-    let report = copied(&embedded(&source), &target);
-    assert_eq!(copied(&target, &embedded(&place.path().join("back")))["digests"], report["digests"]);
-    assert_eq!(compared(&embedded(&source), &embedded(&place.path().join("back")))["digests"], report["digests"]);
+    let back = embedded(&place.path().join("back"));
+    let words = failure(&copy(target, &back).output().unwrap());
+    assert!(words.contains("nothing is in the store") || words.contains("a part of another"), "a part is not copied: {words}");
+    let report = copied(&embedded(&source), target);
+    assert_eq!(copied(target, &back)["digests"], report["digests"]);
+    assert_eq!(compared(&embedded(&source), &back)["digests"], report["digests"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_into_cassandra_that_was_killed_goes_on() {
+    let Some(node) = Cassandra::shared("a killed chirrup copy into Cassandra") else { return };
+    killed_and_gone_on(&on_cassandra(&node)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_into_postgresql_that_was_killed_goes_on() {
+    let Some(server) = Postgres::shared("a killed chirrup copy into PostgreSQL") else { return };
+    killed_and_gone_on(&on_postgres(&server)).await;
 }

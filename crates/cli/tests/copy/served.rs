@@ -1,12 +1,13 @@
 //! Copies that came to their end: from store to store and back, and served from each.
 
 use chirrup_engines::cassandra::Cassandra;
+use chirrup_engines::postgres::Postgres;
 use serde_json::{Value, json};
 
 use crate::raw::{Connection, User, client_id, server};
 use crate::support::{Server, collected, workspace};
 use crate::world::World;
-use crate::{compared, copied, embedded};
+use crate::{compared, copied, embedded, on_cassandra, on_postgres};
 
 /// A server with people who have talked, an imported channel, and a direct conversation.
 struct Before {
@@ -68,13 +69,18 @@ async fn from_store_to_store_everything_stays_and_is_served_from_each() {
     let first = place.path().join("first");
     std::fs::rename(&data, &first).unwrap();
     let stores = ["second", "third"].map(|name| place.path().join(name));
+    let postgres = Postgres::shared("chirrup copy into PostgreSQL and out of it");
     let cassandra = Cassandra::shared("chirrup copy into Cassandra and out of it");
-    let away = cassandra.as_ref().map(|node| format!("cassandra:{}/{}", node.address(), Cassandra::new_keyspace()));
-    let way: Vec<String> = [Some(embedded(&stores[0])), away, Some(embedded(&stores[1]))].into_iter().flatten().collect();
+    let way = [
+        Some(embedded(&stores[0])),
+        postgres.as_ref().map(|server| on_postgres(server)),
+        cassandra.as_ref().map(on_cassandra),
+        Some(embedded(&stores[1])),
+    ];
 
     let mut from = embedded(&first);
     let mut digests = Value::Null;
-    for to in way {
+    for to in way.into_iter().flatten() {
         let report = copied(&from, &to);
         println!("{from} to {to}: {} events and {} rows in {} s", report["events"], report["rows"], report["copying_seconds"]);
         assert!(report["events"].as_u64().unwrap() > 200 && report["copied_rows"] == report["rows"], "{report}");
