@@ -91,7 +91,14 @@ impl Claim {
 
     /// Lets the next server in without a wait.
     pub(crate) async fn give_back(&self) -> Result<(), Error> {
-        let Some(session) = self.session.lock().await.take() else { return Ok(()) };
+        if self.lost().is_some() {
+            return Ok(());
+        }
+        // The keeper may have been ended in the middle of a look, and its connection with it.
+        let session = match self.session.lock().await.take() {
+            Some(session) => session,
+            None => Session::connect(&self.options.config).await?,
+        };
         let give = format!("UPDATE {}.chirrup SET token = NULL WHERE token = $1", self.options.schema);
         session.client.execute(&give, &[&self.token]).await?;
         session.client.batch_execute("SELECT pg_advisory_unlock_all()").await

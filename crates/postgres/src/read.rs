@@ -90,14 +90,13 @@ impl Store {
         let slot = &self.readers[self.next_reader.fetch_add(1, Ordering::Relaxed) % self.readers.len()];
         let reader = {
             let mut slot = slot.lock().await;
-            match slot.as_ref().filter(|reader| !reader.session.client.is_closed()) {
-                Some(reader) => Arc::clone(reader),
-                None => {
-                    let connect = timeout(CONNECT_TIMEOUT, Reader::connect(&self.options.config, &self.options.schema));
-                    let late = |_| Failure::Late(format!("no connection in {} s", CONNECT_TIMEOUT.as_secs()));
-                    let reader = Arc::new(connect.await.map_err(late)?.map_err(Failure::Engine)?);
-                    Arc::clone(slot.insert(reader))
-                }
+            if let Some(reader) = slot.as_ref().filter(|reader| !reader.session.client.is_closed()) {
+                Arc::clone(reader)
+            } else {
+                let connect = timeout(CONNECT_TIMEOUT, Reader::connect(&self.options.config, &self.options.schema));
+                let late = |_| Failure::Late(format!("no connection in {} s", CONNECT_TIMEOUT.as_secs()));
+                let reader = Arc::new(connect.await.map_err(late)?.map_err(Failure::Engine)?);
+                Arc::clone(slot.insert(reader))
             }
         };
         if let Ok(answer) = timeout(REQUEST_TIMEOUT, ask(&reader)).await {

@@ -1,5 +1,7 @@
 //! The tables: made, known again, refused if they are another's or of a newer format.
 
+use std::fmt::Write;
+
 use chirrup_store::kv::Table;
 use tokio_postgres::Client;
 
@@ -81,14 +83,17 @@ async fn make(client: &Client, schema: &str) -> Result<(), tokio_postgres::Error
     );
     for table in Table::ALL {
         let (table, fill) = (name(table), fill_percent(table));
-        // Large values are kept beside the row, as they are: to compress them costs more than it saves.
-        script += &format!(
+        // Large values are kept beside the row as they are: no commit waits for them to be compressed.
+        write!(
+            script,
             "CREATE TABLE IF NOT EXISTS {schema}.{table} (partition bytea NOT NULL, sort bytea NOT NULL, value bytea, \
              version bigint NOT NULL, PRIMARY KEY (partition, sort)) WITH (fillfactor = {fill}); \
              ALTER TABLE {schema}.{table} ALTER COLUMN value SET STORAGE EXTERNAL;"
-        );
+        )
+        .expect("a string takes everything");
     }
-    script += &format!("INSERT INTO {schema}.chirrup (format) VALUES ({FORMAT}) ON CONFLICT DO NOTHING; COMMIT");
+    write!(script, "INSERT INTO {schema}.chirrup (format) VALUES ({FORMAT}) ON CONFLICT DO NOTHING; COMMIT")
+        .expect("a string takes everything");
     let made = client.batch_execute(&script).await;
     if made.is_err() {
         client.batch_execute("ROLLBACK").await?;
