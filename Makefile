@@ -12,12 +12,13 @@ LOCKED := --locked
 DENY_VERSION := 0.20.2
 DENY := $(TARGET)/tools/bin/cargo-deny
 ARGS ?=
-# Of `make faults`.
+# Of `make faults`, and of `make sim`.
 SEED ?= 1
+RUNS ?= 10000
 CUTS ?= 20
 KILLS ?= 50
 
-.PHONY: help run test test-long bench faults mutants mutant fmt check-fmt clippy deny tidy generate advisories setup clean
+.PHONY: help run test test-long bench faults sim sim-controls mutants mutant fmt check-fmt clippy deny tidy generate advisories setup clean
 
 help: ## Say what there is.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +39,14 @@ bench: setup ## Measure, beside floors of this machine: ARGS="--quick", ARGS="--
 faults: setup ## Cut the power and kill, under load: SEED=n CUTS=c KILLS=k, ARGS="--stops 0" and more.
 	$(CARGO) build $(LOCKED) --release --package chirrup --package chirrup-faults
 	@$(TARGET)/release/chirrup-faults --seed $(SEED) --cuts $(CUTS) --kills $(KILLS) $(ARGS)
+
+sim: setup ## Live through RUNS schedules from SEED on, and judge them; prints what fails, shortened.
+	$(CARGO) build $(LOCKED) --release --package chirrup-sim
+	@$(TARGET)/release/chirrup-sim --seed $(SEED) --runs $(RUNS) $(ARGS)
+
+sim-controls: setup ## Break each rule of the simulation's list, and tell which schedule found it.
+	$(CARGO) build $(LOCKED) --release --package chirrup-sim
+	@$(TARGET)/release/chirrup-sim --controls --seed $(SEED)
 
 mutants: mutant ## Break each rule, see which test notices, and write docs/mutants.md anew.
 	CHIRRUP_TEST_WRITE_MUTANTS=1 $(CARGO) test $(LOCKED) --package chirrup --test promises -- --exact --nocapture \

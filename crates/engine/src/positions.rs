@@ -34,7 +34,7 @@ pub use crowds::CROWDS_MAX;
 use crowds::Crowds;
 pub use flush::Flush;
 use owed::Owed;
-pub use owed::{NOTE_AGAIN_FLUSHES, NOTE_POSITIONS_MAX};
+pub use owed::{NOTE_AGAIN_FLUSHES, NOTE_POSITIONS_MAX, NOTES};
 
 /// (conversation, user) pairs with something to write at which a flush is wanted before its time,
 /// so that memory stays bounded: what follows from the log is always taken.
@@ -122,12 +122,15 @@ struct State {
     saved: Marks,
     owed: Owed,
     crowds: Crowds,
+    /// Of this start, and parts of flushes in it: they make the versions of the notes.
+    epoch: u32,
+    writes: u64,
 }
 
 const START: Marks = [Offset { epoch: 0, n: 0, k: 0 }; SHARDS as usize];
 
 impl Positions {
-    fn new(marks: Marks, saved: Marks, owed: Owed) -> Self {
+    fn new(marks: Marks, saved: Marks, owed: Owed, epoch: u32) -> Self {
         let state = State {
             dirty: HashMap::new(),
             rest: HashMap::new(),
@@ -141,6 +144,8 @@ impl Positions {
             saved,
             owed,
             crowds: Crowds::default(),
+            epoch,
+            writes: 0,
         };
         Self { state: Mutex::new(state) }
     }

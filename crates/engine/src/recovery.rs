@@ -70,17 +70,20 @@ pub fn recover(kv: &dyn Kv, fresh: &Fresh) -> Result<Recovered, RecoveryError> {
         return Err(RecoveryError::UnfinishedCopy);
     }
     let (epoch, mut rows) = next_epoch(kv, 0)?;
+    // A start that died may have left values of its own, of which nothing is seen yet: they are of a
+    // lower epoch, and so of a lower version.
+    let once = u64::from(epoch);
     let key = if let Some(key) = key(kv)? {
         key
     } else {
-        rows.push(Row { key: keys::meta(SERVER, KEY), value: Some(fresh.key.to_vec()), version: 1 });
+        rows.push(Row { key: keys::meta(SERVER, KEY), value: Some(fresh.key.to_vec()), version: once });
         fresh.key
     };
     let incarnation = if let Some(known) = incarnation(kv)? {
         known
     } else {
         let value = Some(record::encode_number(&fresh.incarnation));
-        rows.push(Row { key: keys::meta(SERVER, INCARNATION), value, version: 1 });
+        rows.push(Row { key: keys::meta(SERVER, INCARNATION), value, version: once });
         fresh.incarnation
     };
     // On a full disk too: there is no reading and no deleting before it.
@@ -113,6 +116,11 @@ pub fn renew(kv: &dyn Kv, incarnation: u64, epoch: u32) -> Result<(), RecoveryEr
     let value = Some(record::encode_number(&incarnation));
     rows.push(Row { key: keys::meta(SERVER, INCARNATION), value, version: u64::from(epoch) });
     Ok(kv.commit_reserved(&rows)?)
+}
+
+/// The epoch of this start, which all shards have; 0 if there was none.
+pub(crate) fn epoch(kv: &dyn Kv) -> Result<u32, ReadError> {
+    Ok(number(kv, EPOCH, &[0])?.unwrap_or(0) as u32)
 }
 
 /// The highest epoch before; 0 if there was none.

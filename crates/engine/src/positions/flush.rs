@@ -10,6 +10,7 @@ use chirrup_mutants::mutant;
 use chirrup_store::keys;
 use chirrup_store::kv::limits::READ_ROWS;
 use chirrup_store::kv::{Key, Kv, ReadError, Row};
+use chirrup_store::offset::Offset;
 use chirrup_store::record::{self, PositionRow};
 
 use super::crowds::Crowd;
@@ -164,6 +165,10 @@ impl State {
     }
 
     fn flush(&mut self, taken: Vec<(Place, Rising)>, stored: Vec<(PositionRow, PositionRow, u32)>) -> Flush {
+        // The notes that a process has left that died are of a lower epoch, and so of a lower version:
+        // by their number alone they could pass for these, and yet be others.
+        self.writes += 1;
+        let version = Offset { epoch: self.epoch, ..Offset::default() }.version(self.writes);
         let mut notes = BTreeMap::new();
         let mut positions = Vec::with_capacity(taken.len());
         let mut rows = Vec::with_capacity(2 * taken.len() + 1);
@@ -189,7 +194,7 @@ impl State {
             positions.push(Written { conversation, user, position, asked, receipt });
         }
         // The notes before the positions: see `owed`. The marks last: they cover all before.
-        rows.splice(0..0, self.owed.row(&notes));
+        rows.splice(0..0, self.owed.row(&notes, version));
         let marks = self.until.filter(|_| self.rest.is_empty() && !positions.is_empty());
         if let Some(marks) = &marks {
             rows.extend((0..SHARDS).zip(marks.iter().zip(&self.saved)).filter(|(_, (mark, saved))| mark > saved).map(

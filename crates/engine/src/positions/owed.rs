@@ -14,9 +14,9 @@ use chirrup_store::record::{self, NotesRow, PositionRow};
 pub const NOTE_POSITIONS_MAX: usize = 256;
 /// What the log has not told after so many flushes is sent to it again.
 pub const NOTE_AGAIN_FLUSHES: u64 = 30;
-/// Two partitions: the row of notes is written before the positions, the marks after them, and
-/// what stands in one partition is written together.
-const NOTES: &str = "positions_owed";
+/// Name of the row of notes. It and the marks are two partitions: the notes are written before the
+/// positions, the marks after them, and what stands in one partition is written together.
+pub const NOTES: &str = "positions_owed";
 const MARKS: &str = "positions";
 
 struct Note {
@@ -80,8 +80,8 @@ impl Owed {
         }
     }
 
-    /// The row with these notes added, if it is not as it is written.
-    pub(super) fn row(&mut self, new: &BTreeMap<(UserId, ConversationId), PositionRow>) -> Option<Row> {
+    /// The row with these notes added, in this version, if it is not as it is written.
+    pub(super) fn row(&mut self, new: &BTreeMap<(UserId, ConversationId), PositionRow>, version: u64) -> Option<Row> {
         if new.is_empty() && !self.stale {
             return None;
         }
@@ -93,7 +93,7 @@ impl Owed {
         self.stale = false;
         let number = self.number;
         let notes = notes.into_iter().map(|((user, conversation), position)| (user, conversation, position)).collect();
-        Some(Row { key: key(), value: Some(record::encode_notes(&NotesRow { number, notes })), version: number })
+        Some(Row { key: key(), value: Some(record::encode_notes(&NotesRow { number, notes })), version })
     }
 
     /// Whether a position may be written without having been told.

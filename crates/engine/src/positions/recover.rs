@@ -11,7 +11,7 @@ use chirrup_store::record::{self, PositionRow};
 use super::owed::{self, Owed};
 use super::{Positions, Rising, START};
 use crate::feed::{self, Entry};
-use crate::recovery::Marks;
+use crate::recovery::{self, Marks};
 
 impl Positions {
     /// Positions that go on where those before have stopped; `durable` is up to where the feeds
@@ -23,7 +23,7 @@ impl Positions {
             Some(bytes) => record::decode_notes(&key, &bytes)?,
             None => record::NotesRow::default(),
         };
-        let positions = Self::new(*durable, saved, Owed::of(row));
+        let positions = Self::new(*durable, saved, Owed::of(row), recovery::epoch(kv)?);
         {
             let mut state = positions.lock();
             // It is durable that this was asked for, so it is written, with nobody who waits for it.

@@ -10,12 +10,12 @@ use chirrup_core::ids::{ConversationId, DeviceId, Seq, UserId};
 use chirrup_core::user::Action as UserAction;
 use chirrup_protocol::error::Error;
 use chirrup_protocol::push::Push;
-use chirrup_store::keys;
+use chirrup_store::keys::{self, EPOCH};
 use chirrup_store::kv::{CommitError, Entry, Key, Kv, Range, ReadError, Row, Table};
 use chirrup_store::record::{self, PositionRow};
 
 use crate::positions::{NotRaised, Positions, Waiter};
-use crate::recovery::Marks;
+use crate::recovery::{self, Marks};
 use crate::router::{Connection, Router, Subscription};
 use crate::sink::Sink;
 use crate::testing::World;
@@ -129,6 +129,10 @@ impl Bench {
     /// Lets the positions know of what became durable.
     fn publish(&mut self) {
         self.positions.published(&self.world.published[self.known..]);
+        // As each start does it.
+        let epoch = u64::from(recovery::epoch(&*self.world.kv).unwrap()) + 1;
+        let value = Some(record::encode_number(&epoch));
+        self.world.kv.commit(&[Row { key: keys::meta(EPOCH, &[0]), value, version: epoch }]).unwrap();
         self.known = self.world.published.len();
     }
 
