@@ -120,7 +120,7 @@ impl<'a> Sessions<'a> {
             }
             page.after = Some(listed.conversation);
             if self.is_wanted(&wanted, &listed, &moved)? {
-                let described = self.views.describe(user, listed.conversation, Some(&listed.entry), listed.position)?;
+                let described = self.views.describe(user, listed.conversation, Some(&listed.entry))?;
                 conversations.extend(described);
             }
         }

@@ -38,7 +38,8 @@ pub use members::TimelinePlace;
 
 /// Positions that are taken but not written yet.
 pub trait PositionSource: Send + Sync {
-    /// How far this user is in this conversation, if that is not all in the store.
+    /// How far this user is in this conversation, if that is not all in the store: whoever asks the
+    /// store afterwards misses nothing.
     fn pending(&self, conversation: ConversationId, user: UserId) -> Option<PositionRow>;
 }
 

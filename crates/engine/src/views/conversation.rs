@@ -24,18 +24,14 @@ const LIST_PAGE: usize = 1_000;
 pub(crate) struct Listed {
     pub(crate) conversation: ConversationId,
     pub(crate) entry: InboxEntry,
-    /// As stored.
-    pub(crate) position: Option<PositionRow>,
 }
 
 impl Views {
     /// One conversation as a user has it; none for who may see nothing of it.
     pub fn conversation(&self, user: UserId, conversation: ConversationId) -> Result<Option<reply::Conversation>, ReadError> {
-        let (entry_key, position_key) = (keys::inbox(user, conversation), keys::inbox_position(user, conversation));
-        let mut values = self.kv.get(&[entry_key.clone(), position_key.clone()])?.into_iter();
-        let entry = values.next().flatten().map(|bytes| entry(conversation, &entry_key, &bytes)).transpose()?;
-        let position = values.next().flatten().map(|bytes| record::decode_position(&position_key, &bytes)).transpose()?;
-        self.describe(user, conversation, entry.as_ref(), position)
+        let key = keys::inbox(user, conversation);
+        let entry = self.get(&key)?.map(|bytes| entry(conversation, &key, &bytes)).transpose()?;
+        self.describe(user, conversation, entry.as_ref())
     }
 
     /// A page of a user's conversation list, in the order of ids. `limit` is cut to 1 to 100.
@@ -48,7 +44,7 @@ impl Views {
         let (list, next) = self.inbox(user, after.map(ConversationId), limit)?;
         let mut conversations = Vec::with_capacity(list.len());
         for listed in list {
-            conversations.extend(self.describe(user, listed.conversation, Some(&listed.entry), listed.position)?);
+            conversations.extend(self.describe(user, listed.conversation, Some(&listed.entry))?);
         }
         Ok(reply::Conversations { conversations, next: next.map(|id| page::encode(&id.0)) })
     }
@@ -85,24 +81,21 @@ impl Views {
         // of `limit` conversations, whole, and one more if there are more.
         let range = keys::inbox_after(user, after, limit * 2 + 1);
         let rows = self.kv.range(&range)?;
-        let mut list: Vec<(ConversationId, Option<InboxEntry>, Option<PositionRow>)> = Vec::new();
+        let mut list: Vec<(ConversationId, Option<InboxEntry>)> = Vec::new();
         for (sort, bytes) in rows {
             let Some((conversation, is_entry)) = keys::inbox_row(&sort) else { continue };
             let key = Key::new(range.table, range.partition.clone(), sort);
             if list.last().is_none_or(|(last, ..)| *last != conversation) {
-                list.push((conversation, None, None));
+                list.push((conversation, None));
             }
-            let Some(last) = list.last_mut() else { continue };
-            if is_entry {
-                last.1 = Some(entry(conversation, &key, &bytes)?);
-            } else {
-                last.2 = Some(record::decode_position(&key, &bytes)?);
+            if let Some((_, last)) = list.last_mut().filter(|_| is_entry) {
+                *last = Some(entry(conversation, &key, &bytes)?);
             }
         }
         let more = list.len() > limit;
         list.truncate(limit);
         let next = list.last().filter(|_| more).map(|(last, ..)| *last);
-        let whole = |(conversation, entry, position): (_, Option<_>, _)| Some(Listed { conversation, entry: entry?, position });
+        let whole = |(conversation, entry): (_, Option<_>)| Some(Listed { conversation, entry: entry? });
         Ok((list.into_iter().filter_map(whole).collect(), next))
     }
 
@@ -113,11 +106,10 @@ impl Views {
         user: UserId,
         conversation: ConversationId,
         entry: Option<&InboxEntry>,
-        position: Option<PositionRow>,
     ) -> Result<Option<reply::Conversation>, ReadError> {
         // Positions before the state: none is told that is beyond the head. The state before the
         // member: nobody removed in between is told what came after.
-        let mut position = self.with_pending(conversation, user, position);
+        let mut position = self.position(conversation, user)?;
         let state = self.state(&AggregateId::Conversation(conversation))?;
         let Some(described) = state.conversation() else { return Ok(None) };
         let Some(member) = self.member(conversation, user)?.filter(|member| !member.visible.is_empty()) else { return Ok(None) };

@@ -127,11 +127,12 @@ impl Views {
                 break;
             }
         }
+        let pending: Vec<Option<PositionRow>> = members.iter().map(|user| self.positions.pending(conversation, *user)).collect();
         let places: Vec<Key> = members.iter().map(|user| keys::position(conversation, *user)).collect();
         let mut positions = Vec::new();
-        for ((user, place), bytes) in members.iter().zip(&places).zip(self.kv.get(&places)?) {
-            let stored = bytes.map(|bytes| record::decode_position(place, &bytes)).transpose()?;
-            let PositionRow { read, delivered, .. } = self.with_pending(conversation, *user, stored);
+        let stored = self.kv.get(&places)?;
+        for (((user, place), pending), bytes) in members.iter().zip(&places).zip(pending).zip(stored) {
+            let PositionRow { read, delivered, .. } = with_pending(pending, place, bytes)?;
             if delivered > 0 {
                 positions.push(reply::MemberPosition { user: *user, read, delivered });
             }
@@ -142,17 +143,8 @@ impl Views {
     /// A user's own positions in a conversation; zeros if they have none.
     pub fn position(&self, conversation: ConversationId, user: UserId) -> Result<PositionRow, ReadError> {
         let key = keys::inbox_position(user, conversation);
-        let stored = self.get(&key)?.map(|bytes| record::decode_position(&key, &bytes)).transpose()?;
-        Ok(self.with_pending(conversation, user, stored))
-    }
-
-    /// Stored positions with those that are not written yet.
-    pub(super) fn with_pending(&self, conversation: ConversationId, user: UserId, stored: Option<PositionRow>) -> PositionRow {
-        let mut position = stored.unwrap_or_default();
-        if let Some(pending) = self.positions.pending(conversation, user) {
-            position.merge(pending);
-        }
-        position
+        let pending = self.positions.pending(conversation, user);
+        with_pending(pending, &key, self.get(&key)?)
     }
 
     /// Where a seq stands: what turns a read position into a count of messages.
@@ -184,6 +176,16 @@ impl Views {
             _ => None,
         }))
     }
+}
+
+/// Positions as they are: those that were not written, asked for first, and then those that the store
+/// has. The other way round a position that is written in between would be missed.
+fn with_pending(pending: Option<PositionRow>, key: &Key, stored: Option<Vec<u8>>) -> Result<PositionRow, ReadError> {
+    let mut position = pending.unwrap_or_default();
+    if let Some(bytes) = stored {
+        position.merge(record::decode_position(key, &bytes)?);
+    }
+    Ok(position)
 }
 
 fn decode(row: &RowKey, key: &Key, bytes: &[u8]) -> Result<Member, ReadError> {

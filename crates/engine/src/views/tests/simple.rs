@@ -1,5 +1,6 @@
 //! Single rules of the views.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use chirrup_core::aggregate::{Action as AnyAction, AggregateId, Outcome};
@@ -10,7 +11,8 @@ use chirrup_core::user as core_user;
 use chirrup_protocol::error::{Code, Error};
 use chirrup_protocol::event::{ConversationKind, Kind};
 use chirrup_store::keys;
-use chirrup_store::kv::{Kv, ReadError, Row};
+use chirrup_store::kv::{CommitError, Entry, Key, Kv, Range, ReadError, Row, Table};
+use chirrup_store::memory::MemoryKv;
 use chirrup_store::record::{self, PositionRow};
 
 use crate::testing::{World, conversation, nth_user, user};
@@ -68,6 +70,73 @@ fn a_list_is_told_in_pages_with_its_flags() {
     assert!(matches!(world.views.conversations(user(1), Some("x"), 5), Err(ViewError::BadPage)));
     let heard: Vec<_> = world.views.subscriptions(user(1)).unwrap().iter().map(|s| (s.conversation, s.since)).collect();
     assert_eq!(heard, (1..=7).map(|n| (conversation(n), 1)).collect::<Vec<_>>());
+}
+
+/// A position that is written, and no longer pending, as soon as the store was asked for anything.
+struct Overtaking {
+    kv: Arc<MemoryKv>,
+    rows: Vec<Row>,
+    position: PositionRow,
+    is_written: AtomicBool,
+}
+
+impl Overtaking {
+    fn overtake<T>(&self, answer: T) -> T {
+        if !self.is_written.swap(true, Ordering::Relaxed) {
+            self.kv.commit(&self.rows).unwrap();
+        }
+        answer
+    }
+}
+
+impl PositionSource for Overtaking {
+    fn pending(&self, _: ConversationId, asked: UserId) -> Option<PositionRow> {
+        Some(self.position).filter(|_| asked == user(0) && !self.is_written.load(Ordering::Relaxed))
+    }
+}
+
+impl Kv for Overtaking {
+    fn get(&self, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, ReadError> {
+        self.overtake(self.kv.get(keys))
+    }
+
+    fn range(&self, range: &Range) -> Result<Vec<Entry>, ReadError> {
+        self.overtake(self.kv.range(range))
+    }
+
+    fn commit(&self, rows: &[Row]) -> Result<(), CommitError> {
+        self.kv.commit(rows)
+    }
+
+    fn partitions(&self, table: Table, after: Option<&[u8]>, limit: usize) -> Result<Vec<Vec<u8>>, ReadError> {
+        self.kv.partitions(table, after, limit)
+    }
+
+    fn cache_bytes(&self) -> u64 {
+        self.kv.cache_bytes()
+    }
+}
+
+#[test]
+fn p6_a_position_that_is_written_while_it_is_read_is_told() {
+    let told: [fn(&Views) -> u64; 4] = [
+        |views| views.conversation(user(0), conversation(1)).unwrap().unwrap().read,
+        |views| views.conversations(user(0), None, 10).unwrap().conversations[0].read,
+        |views| views.position(conversation(1), user(0)).unwrap().read,
+        |views| views.positions(conversation(1), user(0)).unwrap().positions[0].read,
+    ];
+    for told in told {
+        let mut world = World::of(2);
+        world.act(conversation(1), user(0), Action::CreateDirect { with: user(1) });
+        let Outcome::Done { last, .. } = world.act(conversation(1), user(1), say("hello")) else { panic!("not done") };
+        let position = PositionRow { read: last, read_ordinal: 1, delivered: last };
+        let row = |key| Row { key, value: Some(record::encode_position(&position)), version: u64::MAX };
+        let rows = vec![row(keys::inbox_position(user(0), conversation(1))), row(keys::position(conversation(1), user(0)))];
+        let kv = Arc::clone(&world.kv);
+        let overtaking = Arc::new(Overtaking { kv, rows, position, is_written: AtomicBool::new(false) });
+        let views = Views::new(Arc::clone(&overtaking) as _, overtaking);
+        assert_eq!(told(&views), last);
+    }
 }
 
 /// Whoever is asked about has just said something more.
